@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo and make test are all the set-up there is; make help lists the rest.
+SHELL := /bin/bash -o pipefail
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lastro
+TESTPY := $(CACHE)/test-python
+export LASTRO_TEST_PYTHON := $(TESTPY)/bin/python
+export CGO_ENABLED := 1
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what is missing (apt when root), otherwise print the command
+	@tools/setup.sh
+
+build: setup ## bin/lastro
+	@go build -trimpath -o bin/lastro ./cmd/lastro
+
+$(TESTPY)/.complete: tools/requirements-test.txt
+	@echo "python packages of the tests and the demo, once …"
+	@rm -rf $(TESTPY) && $(PYTHON) -m venv $(TESTPY) && $(TESTPY)/bin/python -m pip -q install -r $< && touch $@
+
+python: setup $(TESTPY)/.complete
+
+demo: build python ## the whole loop on two real projects (the first time: 12 minutes on 2 cores)
+	@LASTRO=$(CURDIR)/bin/lastro $(TESTPY)/bin/python demo/demo.py $(DEMO)
+
+test: build python ## every test
+	go vet ./...
+	go test -timeout 25m ./...
+
+lint: setup ## go vet, staticcheck, govulncheck, gofmt
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go tool govulncheck ./...
+
+bench: build python ## the figures, beside their peers
+	$(TESTPY)/bin/python bench/bench.py
+
+schema: ## rewrite schema/lastro.schema.json from the Go types
+	go test ./project -run Schema -update
+
+clean: ## remove what make made here
+	rm -rf bin build
+
+.PHONY: help setup build python demo test lint bench schema clean

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+
+	"lastro"
+)
+
+// Store keeps models, versions and aliases. Each method is one transaction
+// and commits the events given with it. Errors carry lastro.ENotFound for what
+// does not exist and lastro.EConflict for names that are taken.
+type Store interface {
+	CreateModel(ctx context.Context, m Model, events ...lastro.Event) error
+	// Model returns the model with tags and aliases, without Latest.
+	Model(ctx context.Context, name string) (Model, error)
+	// UpdateModel writes Description, Declared, Protect and UpdatedAt.
+	UpdateModel(ctx context.Context, m Model, events ...lastro.Event) error
+	RenameModel(ctx context.Context, from, to string, events ...lastro.Event) error
+	DeleteModel(ctx context.Context, name string, events ...lastro.Event) error
+	SearchModels(ctx context.Context, q Query) ([]Model, error)
+	SetModelTag(ctx context.Context, model, key, value string) error
+	DeleteModelTag(ctx context.Context, model, key string) error
+
+	// CreateVersion gives v the model's next number and commits the event that
+	// explain makes of the result. With once it returns the version that the
+	// same run made from the same digest, if there is one, and created false.
+	CreateVersion(ctx context.Context, v Version, once bool, explain func(Version) lastro.Event) (got Version, created bool, err error)
+	Version(ctx context.Context, model string, number int) (Version, error)
+	// UpdateVersion writes Description, Stage and UpdatedAt.
+	UpdateVersion(ctx context.Context, v Version, events ...lastro.Event) error
+	DeleteVersion(ctx context.Context, model string, number int, events ...lastro.Event) error
+	SearchVersions(ctx context.Context, q Query) ([]Version, error)
+	SetVersionTag(ctx context.Context, model string, number int, key, value string) error
+	DeleteVersionTag(ctx context.Context, model string, number int, key string) error
+	// HasDigest reports whether any version is made of these bytes.
+	HasDigest(ctx context.Context, d lastro.Digest) (bool, error)
+
+	// MoveAlias points m.Alias at version m.To, or removes it when m.To is 0,
+	// if it still points at m.From; otherwise lastro.EConflict. It keeps m in the history.
+	MoveAlias(ctx context.Context, m AliasMove, events ...lastro.Event) error
+	Alias(ctx context.Context, model, name string) (Alias, error)
+	// AliasHistory lists the moves of one alias, or of every alias of the model when name is "", oldest first.
+	AliasHistory(ctx context.Context, model, name string) ([]AliasMove, error)
+	// Note commits an event that changes no row, such as a refusal.
+	Note(ctx context.Context, ev lastro.Event) error
+}
+
+// Query narrows, orders and pages a search of models or versions. All clauses
+// must hold.
+type Query struct {
+	Where  []Clause
+	Order  []Order // the store adds a last order, so pages never overlap
+	Offset int
+	Limit  int // at least 1
+}
+
+// Clause is one comparison: Key "name", "version_number", "run_id",
+// "source_path", "digest" or "tags.K"; Op "=", "!=", "<", "<=", ">", ">=",
+// "LIKE", "ILIKE" or "IN".
+type Clause struct {
+	Key    string
+	Op     string
+	Text   string
+	Values []string
+}
+
+// Order sorts by "name", "version_number", "last_updated_timestamp" or "creation_timestamp".
+type Order struct {
+	Key  string
+	Desc bool
+}

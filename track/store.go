@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"context"
+
+	"lastro"
+)
+
+// Store keeps tracking data. Each method is one transaction and commits the
+// events given with it. Errors carry lastro.ENotFound for ids that do not
+// exist and lastro.EConflict for names that are taken.
+type Store interface {
+	CreateExperiment(ctx context.Context, e Experiment, events ...lastro.Event) error
+	Experiment(ctx context.Context, id string) (Experiment, error)
+	ExperimentByName(ctx context.Context, name string) (Experiment, error)
+	// UpdateExperiment writes Name, State and UpdatedAt; deleting one deletes its active runs, restoring restores them.
+	UpdateExperiment(ctx context.Context, e Experiment, events ...lastro.Event) error
+	SetExperimentTag(ctx context.Context, id string, tag Tag) error
+	DeleteExperimentTag(ctx context.Context, id, key string) error
+	SearchExperiments(ctx context.Context, q Query) ([]Experiment, error)
+
+	CreateRun(ctx context.Context, r Run, events ...lastro.Event) error
+	// Run returns the whole run with its params, latest metrics, tags, inputs and outputs.
+	Run(ctx context.Context, id string) (Run, error)
+	// UpdateRun writes Name, Status, EndedAt, State and DeletedAt.
+	UpdateRun(ctx context.Context, r Run, events ...lastro.Event) error
+	SearchRuns(ctx context.Context, q Query) ([]Run, error)
+	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
+	RunsOf(ctx context.Context, run, step string) ([]Run, error)
+
+	// Log writes a batch in one transaction, or nothing. A param that exists with another value is lastro.EInvalid.
+	Log(ctx context.Context, runID string, b Batch) error
+	DeleteRunTag(ctx context.Context, runID, key string) error
+	LogInputs(ctx context.Context, runID string, in []Input, models []string) error
+	LogOutputs(ctx context.Context, runID string, out []ModelOutput) error
+	// History returns points of one metric ordered by time, step, value.
+	History(ctx context.Context, q HistoryQuery) ([]Metric, error)
+
+	PutArtifact(ctx context.Context, a Artifact) error
+	Artifact(ctx context.Context, path string) (Artifact, error)
+	// Artifacts lists every file below dir at any depth, sorted by path; at most limit (0 = all).
+	Artifacts(ctx context.Context, dir string, limit int) ([]Artifact, error)
+	// DeleteArtifacts forgets the file at path and every file below it.
+	DeleteArtifacts(ctx context.Context, path string) (int64, error)
+
+	CreateLoggedModel(ctx context.Context, m LoggedModel, events ...lastro.Event) error
+	LoggedModel(ctx context.Context, id string) (LoggedModel, error)
+	// UpdateLoggedModel writes Status, StatusText and UpdatedAt.
+	UpdateLoggedModel(ctx context.Context, m LoggedModel, events ...lastro.Event) error
+	DeleteLoggedModel(ctx context.Context, id string, events ...lastro.Event) error
+	LogModelParams(ctx context.Context, id string, params []Param) error
+	SetModelTags(ctx context.Context, id string, tags []Tag) error
+	DeleteModelTag(ctx context.Context, id, key string) error
+	SearchLoggedModels(ctx context.Context, q Query) ([]LoggedModel, error)
+}
+
+// Batch is what one call reports about one tracked run.
+type Batch struct {
+	Params  []Param
+	Metrics []Metric
+	Tags    []Tag
+}
+
+// Query narrows, orders and pages a search. All clauses must hold.
+type Query struct {
+	Experiments []string // nil = all
+	State       Lifecycle // "" = both
+	Where       []Clause
+	Order       []Order // the store adds a last order, so pages never overlap
+	Offset      int
+	Limit       int // at least 1
+}
+
+// Field says what a clause or an order looks at.
+type Field string
+
+// The fields.
+const (
+	Attribute   Field = "attribute"
+	MetricField Field = "metric"
+	ParamField  Field = "param"
+	TagField    Field = "tag"
+	Dataset     Field = "dataset"
+)
+
+// Op compares.
+type Op string
+
+// The operators. LIKE takes % and _ and is case sensitive; ILIKE is not.
+const (
+	Eq    Op = "="
+	NotEq Op = "!="
+	Less  Op = "<"
+	LessE Op = "<="
+	More  Op = ">"
+	MoreE Op = ">="
+	Like  Op = "LIKE"
+	ILike Op = "ILIKE"
+	In    Op = "IN"
+	NotIn Op = "NOT IN"
+)
+
+// Clause is one comparison. Text is set for strings, Number for numbers and
+// Values for IN.
+type Clause struct {
+	Field    Field
+	Key      string
+	Op       Op
+	Text     string
+	Number   float64
+	IsNumber bool
+	Values   []string
+}
+
+// Order sorts by a field.
+type Order struct {
+	Field Field
+	Key   string
+	Desc  bool
+}
+
+// HistoryQuery asks for points of one metric of one tracked run.
+type HistoryQuery struct {
+	Run    string
+	Key    string
+	Steps  []int64 // nil = every step
+	Offset int
+	Limit  int // 0 = all
+}

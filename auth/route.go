@@ -47,8 +47,8 @@ type Route struct {
 type Identity struct {
 	Actor       lastro.Actor
 	Permissions []Permission // what it may do
-	// Run and Step are set for a step's token, which may write only its own tracked runs.
-	Run, Step string
+	// Run, Step and Cell (of a matrix, else "") are set for a step's token, which may write only its own tracked runs.
+	Run, Step, Cell string
 }
 
 // May reports whether the identity holds p.

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package gate decides whether a subject may pass: rules in CEL over facts, a
+// decision frozen with every value it saw, and waivers by named persons
+// (SEMANTICS 16 and 17). Where facts come from and what a refusal stops is not
+// known here: app gathers the facts, and the registry asks Service.Allows.
 package gate
 
 import "lastro"
@@ -14,3 +18,10 @@ type Rule struct {
 	Why    string     `json:"why,omitempty"`
 	Pos    lastro.Pos `json:"-"`
 }
+
+// What a rule does when it does not hold.
+const (
+	Block   = "block"
+	Warn    = "warn"
+	Approve = "approve"
+)

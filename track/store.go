@@ -65,7 +65,7 @@ type Batch struct {
 
 // Query narrows, orders and pages a search. All clauses must hold.
 type Query struct {
-	Experiments []string // nil = all
+	Experiments []string  // nil = all
 	State       Lifecycle // "" = both
 	Where       []Clause
 	Order       []Order // the store adds a last order, so pages never overlap
@@ -100,6 +100,9 @@ const (
 	ILike Op = "ILIKE"
 	In    Op = "IN"
 	NotIn Op = "NOT IN"
+	// The key exists, or not; for params and tags.
+	IsNull  Op = "IS NULL"
+	NotNull Op = "IS NOT NULL"
 )
 
 // Clause is one comparison. Text is set for strings, Number for numbers and

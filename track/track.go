@@ -96,6 +96,7 @@ type Metric struct {
 	Value float64
 	Step  int64
 	At    time.Time // as the client says, to the millisecond
+	Run   string    // the tracked run that measured it; filled only on a logged model's metrics
 	// Where the value was measured, "" when the client does not say.
 	LoggedModel   string
 	DatasetName   string

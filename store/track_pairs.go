@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sort"
+	"strings"
+
+	"lastro"
+	"lastro/track"
+)
+
+// pair is one row of a key and value table that hangs on an owner.
+type pair struct{ key, value string }
+
+type pairs []pair
+
+func pairsOf(m map[string]string) pairs {
+	out := make(pairs, 0, len(m))
+	for k, v := range m {
+		out = append(out, pair{k, v})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].key < out[j].key })
+	return out
+}
+
+func (p pairs) asMap() map[string]string {
+	m := make(map[string]string, len(p))
+	for _, kv := range p {
+		m[kv.key] = kv.value
+	}
+	return m
+}
+
+func (p pairs) asParams() []track.Param {
+	out := make([]track.Param, len(p))
+	for i, kv := range p {
+		out[i] = track.Param{Key: kv.key, Value: kv.value}
+	}
+	return out
+}
+
+// putPairs writes or overwrites pairs of one owner.
+func putPairs(ctx context.Context, tx *Tx, table, column, owner string, list pairs) error {
+	for _, kv := range list {
+		if _, err := tx.Exec(ctx, `INSERT INTO `+table+` (`+column+`, key, value) VALUES (?, ?, ?)
+			ON CONFLICT (`+column+`, key) DO UPDATE SET value = excluded.value`, owner, kv.key, kv.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletePair removes one pair; lastro.ENotFound when there is none.
+func (s Track) deletePair(ctx context.Context, table, column, owner, key string) error {
+	return s.db.Write(ctx, func(tx *Tx) error {
+		n, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+column+` = ? AND key = ?`, owner, key)
+		if err == nil && n == 0 {
+			return lastro.Errorf(lastro.ENotFound, "%s has no tag %q", owner, key)
+		}
+		return err
+	})
+}
+
+// pairs reads the pairs of several owners, each sorted by key.
+func (s Track) pairs(ctx context.Context, table, column string, owners []string) (map[string]pairs, error) {
+	out := map[string]pairs{}
+	err := s.each(ctx, `SELECT `+column+`, key, value FROM `+table+` WHERE `+column+` IN (%s) ORDER BY `+column+`, key`, owners, func(r *sql.Rows) error {
+		var owner string
+		var kv pair
+		err := r.Scan(&owner, &kv.key, &kv.value)
+		out[owner] = append(out[owner], kv)
+		return err
+	})
+	return out, err
+}
+
+// prefixed puts a table's alias before each column of a list.
+func prefixed(alias, columns string) string {
+	return alias + "." + strings.ReplaceAll(columns, ", ", ", "+alias+".")
+}
+
+// trackCompiler turns a track.Query into SQL. Its strings are fixed text; keys
+// and values of the query become arguments.
+type trackCompiler struct {
+	id      string            // the id column
+	text    map[string]string // attribute -> expression
+	numbers map[string]string
+	metrics string // SELECT value ... key = ?; "" where there are none
+	params  string
+	tags    string
+	dataset string // SELECT 1 ... AND; "" where there are none
+	last    string // last order
+	w       where
+}
+
+// scope adds the query's experiments and state.
+func (c *trackCompiler) scope(alias string, q track.Query) {
+	if q.Experiments != nil {
+		if len(q.Experiments) == 0 {
+			c.w.add("1 = 0")
+		} else {
+			c.w.add(alias+".experiment IN ("+marks(len(q.Experiments))+")", anys(q.Experiments)...)
+		}
+	}
+	if q.State != "" {
+		c.w.add(alias+".state = ?", string(q.State))
+	}
+}
+
+// compile returns what follows FROM, and its arguments.
+func (c *trackCompiler) compile(q track.Query) (string, []any, error) {
+	for _, clause := range q.Where {
+		if err := c.clause(clause); err != nil {
+			return "", nil, err
+		}
+	}
+	order, orderArgs, err := c.order(q.Order)
+	if err != nil {
+		return "", nil, err
+	}
+	args := append(append(c.w.args, orderArgs...), max(1, q.Limit), q.Offset)
+	return c.w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?", args, nil
+}
+
+func (c *trackCompiler) clause(cl track.Clause) error {
+	unknown := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot compare %s %q by %s", cl.Field, cl.Key, cl.Op)}
+	switch cl.Field {
+	case track.Attribute:
+		if expr, ok := c.numbers[cl.Key]; ok {
+			op, ok := numberOps[string(cl.Op)]
+			if !ok || !cl.IsNumber {
+				return unknown
+			}
+			c.w.add(expr+" "+op+" ?", int64(cl.Number))
+			return nil
+		}
+		expr, ok := c.text[cl.Key]
+		if !ok {
+			return unknown
+		}
+		cond, args, ok := compareText(expr, string(cl.Op), cl.Text, cl.Values)
+		if !ok {
+			return unknown
+		}
+		c.w.add(cond, args...)
+		return nil
+	case track.MetricField:
+		op, ok := numberOps[string(cl.Op)]
+		if !ok || c.metrics == "" || !cl.IsNumber {
+			return unknown
+		}
+		c.w.add("EXISTS ("+c.metrics+" AND t.value "+op+" ?)", cl.Key, cl.Number)
+		return nil
+	case track.ParamField:
+		return c.keyed(c.params, cl, unknown)
+	case track.TagField:
+		return c.keyed(c.tags, cl, unknown)
+	case track.Dataset:
+		return c.datasetClause(cl, unknown)
+	}
+	return unknown
+}
+
+// keyed compares the value of a param or tag; a key that is missing matches
+// nothing but IS NULL.
+func (c *trackCompiler) keyed(sub string, cl track.Clause, unknown error) error {
+	switch {
+	case sub == "":
+		return unknown
+	case cl.Op == track.IsNull:
+		c.w.add("NOT EXISTS ("+sub+")", cl.Key)
+		return nil
+	case cl.Op == track.NotNull:
+		c.w.add("EXISTS ("+sub+")", cl.Key)
+		return nil
+	}
+	cond, args, ok := compareText("t.value", string(cl.Op), cl.Text, cl.Values)
+	if !ok {
+		return unknown
+	}
+	c.w.add("EXISTS ("+sub+" AND "+cond+")", append([]any{cl.Key}, args...)...)
+	return nil
+}
+
+func (c *trackCompiler) datasetClause(cl track.Clause, unknown error) error {
+	expr, ok := map[string]string{"name": "t.name", "digest": "t.digest", "context": "json_extract(t.tags, '$.\"mlflow.data.context\"')"}[cl.Key]
+	if !ok || c.dataset == "" {
+		return unknown
+	}
+	cond, args, ok := compareText(expr, string(cl.Op), cl.Text, cl.Values)
+	if !ok {
+		return unknown
+	}
+	c.w.add("EXISTS ("+c.dataset+cond+")", args...)
+	return nil
+}
+
+func (c *trackCompiler) order(orders []track.Order) (string, []any, error) {
+	var parts []string
+	var args []any
+	for _, o := range orders {
+		expr, keyed := "", true
+		switch o.Field {
+		case track.Attribute:
+			keyed = false
+			if expr = c.numbers[o.Key]; expr == "" {
+				expr = c.text[o.Key]
+			}
+		case track.MetricField:
+			expr = c.metrics
+		case track.ParamField:
+			expr = c.params
+		case track.TagField:
+			expr = c.tags
+		}
+		if expr == "" {
+			return "", nil, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
+		}
+		if keyed {
+			expr, args = "("+expr+" LIMIT 1)", append(args, o.Key)
+		}
+		if o.Desc {
+			expr += " DESC"
+		}
+		parts = append(parts, expr+" NULLS LAST")
+	}
+	return strings.Join(append(parts, c.last), ", "), args, nil
+}

@@ -4,9 +4,18 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"lastro"
 )
+
+// alwaysProtected are the aliases that every declared model protects.
+var alwaysProtected = []string{"candidate", "challenger", "champion"}
 
 // Service is the registry as every door uses it. It is safe for concurrent use.
 type Service struct {
@@ -20,6 +29,38 @@ func NewService(s Store, g Guard, c lastro.Clock) *Service {
 	return &Service{store: s, guard: g, clock: c}
 }
 
+// Declare records that a lastro.yaml declares these models, and creates those
+// that do not exist. A declared model stays protected although the file may be
+// unreadable or edited later: taking the line out of a file must not unlock an alias.
+func (s *Service) Declare(ctx context.Context, by lastro.Actor, specs []Spec) error {
+	for _, spec := range specs {
+		if err := checkName("model", spec.Name); err != nil {
+			return err
+		}
+		m, err := s.store.Model(ctx, spec.Name)
+		if lastro.Is(err, lastro.ENotFound) {
+			if m, err = s.create(ctx, Model{Name: spec.Name, By: by}); lastro.Is(err, lastro.EConflict) {
+				m, err = s.store.Model(ctx, spec.Name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		protect := slices.Concat(alwaysProtected, spec.Protect, m.Protect)
+		slices.Sort(protect)
+		protect = slices.Compact(protect)
+		if m.Declared && slices.Equal(protect, m.Protect) {
+			continue
+		}
+		m.Declared, m.Protect, m.UpdatedAt = true, protect, s.clock.Now()
+		ev := lastro.NewEvent(m.UpdatedAt, by, "model.declared", m.Ref(), map[string]any{"protect": protect})
+		if err := s.store.UpdateModel(ctx, m, ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Registration is what somebody registers.
 type Registration struct {
 	Version      // Model, Digest, Source, Run, Step, Cell, TrackedRun, LoggedModel, DataVersions, Commit, Lock, Description, Tags, By
@@ -27,7 +68,205 @@ type Registration struct {
 }
 
 // Register creates a version, and the model when it does not exist yet. It
-// always succeeds for bytes that exist, whoever asks: only aliases need evidence.
+// succeeds whoever asks and whatever the model is: only aliases need evidence.
+// The caller has checked that the blob tree Digest exists.
 func (s *Service) Register(ctx context.Context, r Registration) (v Version, created bool, err error) {
-	return Version{}, false, lastro.Errorf(lastro.EUnsupported, "not yet")
+	if err := checkName("model", r.Model); err != nil {
+		return v, false, err
+	}
+	if _, err := lastro.ParseDigest(string(r.Digest)); err != nil {
+		return v, false, err
+	}
+	if _, err := s.store.Model(ctx, r.Model); lastro.Is(err, lastro.ENotFound) {
+		if _, err := s.create(ctx, Model{Name: r.Model, By: r.By}); err != nil && !lastro.Is(err, lastro.EConflict) {
+			return v, false, err
+		}
+	}
+	v = r.Version
+	v.CreatedAt = s.clock.Now()
+	v.UpdatedAt, v.Stage = v.CreatedAt, "None"
+	return s.store.CreateVersion(ctx, v, r.Once && r.Run != "", func(v Version) lastro.Event {
+		return lastro.NewEvent(v.CreatedAt, v.By, "version.created", v.Ref(), map[string]any{
+			"digest": v.Digest, "run": v.Run, "step": v.Step, "cell": v.Cell, "trackedrun": v.TrackedRun, "source": v.Source,
+			"data": v.DataVersions, "commit": v.Commit, "lock": v.Lock})
+	})
+}
+
+// CreateModel creates a model without versions; lastro.EConflict when the name is taken.
+func (s *Service) CreateModel(ctx context.Context, by lastro.Actor, m Model) (Model, error) {
+	if err := checkName("model", m.Name); err != nil {
+		return m, err
+	}
+	m.By, m.Declared, m.Protect = by, false, nil
+	return s.create(ctx, m)
+}
+
+func (s *Service) create(ctx context.Context, m Model) (Model, error) {
+	m.CreatedAt = s.clock.Now()
+	m.UpdatedAt = m.CreatedAt
+	return m, s.store.CreateModel(ctx, m, lastro.NewEvent(m.CreatedAt, m.By, "model.created", m.Ref(), nil))
+}
+
+// Model returns a model with its tags, aliases and the newest version of each stage.
+func (s *Service) Model(ctx context.Context, name string) (Model, error) {
+	m, err := s.store.Model(ctx, name)
+	if err != nil {
+		return m, err
+	}
+	m.Latest, err = s.Latest(ctx, name, nil)
+	return m, err
+}
+
+// Models searches models, each with the newest version of each stage.
+func (s *Service) Models(ctx context.Context, q Query) ([]Model, error) {
+	list, err := s.store.SearchModels(ctx, q)
+	for i := range list {
+		if err == nil {
+			list[i].Latest, err = s.Latest(ctx, list[i].Name, nil)
+		}
+	}
+	return list, err
+}
+
+// Version returns one version.
+func (s *Service) Version(ctx context.Context, model string, number int) (Version, error) {
+	return s.store.Version(ctx, model, number)
+}
+
+// Versions searches versions of all models.
+func (s *Service) Versions(ctx context.Context, q Query) ([]Version, error) {
+	return s.store.SearchVersions(ctx, q)
+}
+
+// VersionsOf lists all versions of one model, newest first.
+func (s *Service) VersionsOf(ctx context.Context, model string) ([]Version, error) {
+	return s.store.SearchVersions(ctx, Query{Where: []Clause{{Key: "name", Op: "=", Text: model}},
+		Order: []Order{{Key: "version_number", Desc: true}}, Limit: 100_000})
+}
+
+// Latest returns the newest version of each of the stages, or of every stage
+// that has one when stages is empty, in order of stage.
+func (s *Service) Latest(ctx context.Context, model string, stages []string) ([]Version, error) {
+	all, err := s.VersionsOf(ctx, model)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]Version{}
+	for _, v := range all {
+		if _, seen := newest[v.Stage]; !seen && (len(stages) == 0 || slices.ContainsFunc(stages, func(s string) bool { return strings.EqualFold(s, v.Stage) })) {
+			newest[v.Stage] = v
+		}
+	}
+	var out []Version
+	for _, v := range newest {
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b Version) int { return strings.Compare(a.Stage, b.Stage) })
+	return out, nil
+}
+
+// ByAlias returns the version that an alias points at.
+func (s *Service) ByAlias(ctx context.Context, model, alias string) (Version, error) {
+	a, err := s.store.Alias(ctx, model, alias)
+	if err != nil {
+		return Version{}, err
+	}
+	return s.store.Version(ctx, model, a.Number)
+}
+
+// AliasHistory lists the moves of one alias, or of all aliases of the model
+// when name is "", oldest first.
+func (s *Service) AliasHistory(ctx context.Context, model, name string) ([]AliasMove, error) {
+	return s.store.AliasHistory(ctx, model, name)
+}
+
+// HasDigest reports whether any version is made of these bytes.
+func (s *Service) HasDigest(ctx context.Context, d lastro.Digest) (bool, error) {
+	return s.store.HasDigest(ctx, d)
+}
+
+// Describe changes a model's description.
+func (s *Service) Describe(ctx context.Context, by lastro.Actor, model, description string) (Model, error) {
+	m, err := s.store.Model(ctx, model)
+	if err != nil {
+		return m, err
+	}
+	m.Description, m.UpdatedAt = description, s.clock.Now()
+	return m, s.store.UpdateModel(ctx, m, lastro.NewEvent(m.UpdatedAt, by, "model.described", m.Ref(), nil))
+}
+
+// DescribeVersion changes a version's description.
+func (s *Service) DescribeVersion(ctx context.Context, by lastro.Actor, model string, number int, description string) (Version, error) {
+	v, err := s.store.Version(ctx, model, number)
+	if err != nil {
+		return v, err
+	}
+	v.Description, v.UpdatedAt = description, s.clock.Now()
+	return v, s.store.UpdateVersion(ctx, v, lastro.NewEvent(v.UpdatedAt, by, "version.described", v.Ref(), nil))
+}
+
+// SetModelTag writes one tag of a model.
+func (s *Service) SetModelTag(ctx context.Context, model, key, value string) error {
+	if _, err := s.store.Model(ctx, model); err != nil {
+		return err
+	}
+	return s.store.SetModelTag(ctx, model, key, value)
+}
+
+// DeleteModelTag removes one tag of a model; one that is not there is no error.
+func (s *Service) DeleteModelTag(ctx context.Context, model, key string) error {
+	if _, err := s.store.Model(ctx, model); err != nil {
+		return err
+	}
+	return s.store.DeleteModelTag(ctx, model, key)
+}
+
+// SetVersionTag writes one tag of a version.
+func (s *Service) SetVersionTag(ctx context.Context, model string, number int, key, value string) error {
+	if _, err := s.store.Version(ctx, model, number); err != nil {
+		return err
+	}
+	return s.store.SetVersionTag(ctx, model, number, key, value)
+}
+
+// DeleteVersionTag removes one tag of a version; one that is not there is no error.
+func (s *Service) DeleteVersionTag(ctx context.Context, model string, number int, key string) error {
+	if _, err := s.store.Version(ctx, model, number); err != nil {
+		return err
+	}
+	return s.store.DeleteVersionTag(ctx, model, number, key)
+}
+
+// checkName refuses names that could not be spelled in a reference or a model URI.
+func checkName(what, name string) error {
+	bad := &lastro.Error{Code: lastro.EInvalid, Hint: "use 1 to 256 characters without / : @ and line breaks"}
+	switch {
+	case strings.TrimSpace(name) == "":
+		bad.Msg = "the name of a " + what + " is empty"
+	case len(name) > 256:
+		bad.Msg = fmt.Sprintf("the name of a %s has %d bytes", what, len(name))
+	case strings.ContainsAny(name, "/:@\\") || strings.ContainsFunc(name, unicode.IsControl):
+		bad.Msg = fmt.Sprintf("%q cannot be the name of a %s", name, what)
+	default:
+		return nil
+	}
+	return bad
+}
+
+// refuse turns a guard's answer into what every door shows, and records it.
+func (s *Service) refuse(ctx context.Context, m Move, cause error) error {
+	var e *lastro.Error
+	if !errors.As(cause, &e) || e.Code != lastro.EDenied {
+		return cause // the guard could not decide: nothing moves, and nothing was refused either
+	}
+	subject := m.To.Ref()
+	if m.To.Number == 0 {
+		subject = lastro.NewRef("model", m.Model, "")
+	}
+	data := map[string]any{"kind": m.Kind, "alias": m.Alias, "why": e.Msg}
+	if m.From.Number > 0 {
+		data["from"] = strconv.Itoa(m.From.Number)
+	}
+	note := s.store.Note(ctx, lastro.NewEvent(s.clock.Now(), m.By, "alias.refused", subject, data))
+	return errors.Join(cause, note)
 }

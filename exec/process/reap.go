@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"lastro/exec"
+)
+
+// reapLoop reaps every child, the tasks' first processes and what they left
+// behind, until ctx ends. Nothing else in the supervisor waits for a process.
+func (s *supervisor) reapLoop(ctx context.Context) {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, syscall.SIGCHLD)
+	defer signal.Stop(died)
+	for {
+		s.mu.Lock()
+		s.reap()
+		s.mu.Unlock()
+		select {
+		case <-died:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reap reaps all children that are dead; s.mu is held.
+func (s *supervisor) reap() {
+	for {
+		pid := deadChild()
+		if pid == 0 {
+			break
+		}
+		t := s.byPID(pid)
+		if t != nil && t.why == "" {
+			// Before it is reaped nobody else can have its process group, so this
+			// hits all of the group at once and nobody else.
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+		var status syscall.WaitStatus
+		var usage syscall.Rusage
+		if got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, &usage); err != nil || got != pid {
+			break
+		}
+		if t != nil {
+			s.ended(t, status, usage)
+		}
+	}
+	for _, t := range s.live {
+		s.settle(t)
+	}
+}
+
+func (s *supervisor) byPID(pid int) *task {
+	for _, t := range s.live {
+		if !t.over && t.first.PID == pid {
+			return t
+		}
+	}
+	return nil
+}
+
+// deadChild returns a child that is dead and not reaped yet, or 0. The
+// standard library waits only together with reaping.
+func deadChild() int {
+	const (
+		pAll      = 0  // P_ALL of linux/wait.h
+		pidOffset = 16 // si_pid in siginfo_t on 64-bit machines, see sigaction(2)
+	)
+	var info [128]byte
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pAll, 0, uintptr(unsafe.Pointer(&info)),
+			syscall.WEXITED|syscall.WNOHANG|syscall.WNOWAIT, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0
+		}
+		return int(binary.NativeEndian.Uint32(info[pidOffset:]))
+	}
+}
+
+// bury ends what is left of tasks whose supervisor was killed, and records
+// them as lost. The kernel killed their first processes with the supervisor;
+// the mark finds what those had started.
+func (s *supervisor) bury() error {
+	recs, err := s.records.list()
+	if err != nil {
+		return err
+	}
+	for _, r := range recs {
+		if r.exit != nil {
+			continue
+		}
+		if r.Boot == s.boot {
+			killAll(r)
+		}
+		lost := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Started, Ended: time.Now().UTC()}
+		if err := s.records.end(r.ID, lost); err != nil {
+			return err
+		}
+		s.log.Warn("task lost with its supervisor", "task", r.ID)
+	}
+	return nil
+}
+
+// killAll kills every process of a task of a dead supervisor, again until none
+// is found, because a process may fork while it is looked for.
+func killAll(r record) {
+	for range 100 {
+		found := false
+		for _, p := range allProcs() {
+			if p.belongs(r.Mark, r.pidRecord) {
+				found = true
+				_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			}
+		}
+		if !found {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

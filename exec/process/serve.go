@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"lastro"
+	"lastro/exec"
+)
+
+// serve answers one engine until its connection ends.
+func (s *supervisor) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if !sameUser(conn) {
+		s.log.WarnContext(ctx, "connection of another user refused")
+		return
+	}
+	p := newPeer(conn)
+	if !s.greet(ctx, p) {
+		return
+	}
+	s.addEngine(1)
+	defer s.addEngine(-1)
+
+	var waits sync.WaitGroup
+	defer waits.Wait()
+	defer cancel() // before the waits are waited for
+	for {
+		var req request
+		if p.receive(&req) != nil {
+			return
+		}
+		if req.Op == opWait {
+			waits.Go(func() { s.answer(ctx, p, req) })
+			continue
+		}
+		s.answer(ctx, p, req)
+	}
+}
+
+// sameUser reports whether the other end runs as this user, or as root. The
+// socket's mode says the same; this holds on file systems that ignore modes.
+func sameUser(conn net.Conn) bool {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var ok bool
+	err = raw.Control(func(fd uintptr) {
+		cred, cerr := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+		ok = cerr == nil && (cred.Uid == 0 || int(cred.Uid) == os.Geteuid())
+	})
+	return err == nil && ok
+}
+
+// greet exchanges hellos. An engine that speaks another protocol is told who
+// it met, and goes.
+func (s *supervisor) greet(ctx context.Context, p *peer) bool {
+	var req request
+	if p.receive(&req) != nil || req.Op != opHello || req.Hello == nil {
+		return false
+	}
+	err := p.send(reply{N: req.N, Hello: &hello{Protocol: protocol, TrackPort: s.forward.port(), PID: os.Getpid()}})
+	if err != nil || req.Hello.Protocol != protocol {
+		return false
+	}
+	if req.Hello.TrackSocket != "" {
+		s.forward.setSocket(req.Hello.TrackSocket)
+	}
+	s.log.InfoContext(ctx, "engine connected", "pid", req.Hello.PID)
+	return true
+}
+
+func (s *supervisor) addEngine(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.engines += n
+	s.rearm()
+}
+
+// answer carries out one request; a connection that broke meanwhile is no
+// matter, since the engine asks again.
+func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
+	rep := reply{N: req.N}
+	var err error
+	switch req.Op {
+	case opStart:
+		err = s.start(ctx, req.Task)
+	case opWait:
+		rep.Exit, err = s.wait(ctx, req.ID)
+	case opStop:
+		err = s.cancel(req.ID, req.Why)
+	case opList:
+		rep.List, err = s.list()
+	case opForget:
+		err = s.forget(req.ID)
+	default:
+		err = lastro.Errorf(lastro.EUnsupported, "the supervisor does not know %q", req.Op)
+	}
+	rep.Err = toWire(err)
+	_ = p.send(rep)
+}
+
+func unknown(id string) error {
+	return lastro.Errorf(lastro.ENotFound, "task %q was never started, or was forgotten", id)
+}
+
+func (s *supervisor) wait(ctx context.Context, id string) (*exec.Exit, error) {
+	s.mu.Lock()
+	t := s.live[id]
+	s.mu.Unlock()
+	if t != nil {
+		select {
+		case <-t.done:
+			return &t.exit, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	e, err := s.records.exit(id)
+	if e == nil && err == nil {
+		err = unknown(id)
+	}
+	return e, err
+}
+
+func (s *supervisor) cancel(id, why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.live[id]; t != nil {
+		s.stop(t, exec.Cancelled, why)
+		return nil
+	}
+	e, err := s.records.exit(id)
+	if e == nil && err == nil {
+		err = unknown(id)
+	}
+	return err
+}
+
+func (s *supervisor) list() ([]exec.Status, error) {
+	recs, err := s.records.list()
+	all := make([]exec.Status, len(recs))
+	for i, r := range recs {
+		all[i] = exec.Status{ID: r.ID, Exit: r.exit}
+	}
+	return all, err
+}
+
+func (s *supervisor) forget(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[id] != nil {
+		return lastro.Errorf(lastro.EConflict, "task %q is running", id)
+	}
+	return s.records.forget(id)
+}

@@ -3,6 +3,8 @@
 package gate
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"lastro"
@@ -75,9 +77,43 @@ type Waiver struct {
 	Seen     lastro.Digest `json:"seen"` // digest of the rule and of the values it saw
 }
 
-// Evaluate asks every rule. A rule whose fact is missing fails whatever its
-// on_fail (warn excepted): there is nothing that a person could approve. A
-// waiver counts for a rule that says on_fail: approve, until its date, and only
-// for the values that the person saw. The returned decision has no ID, subject
-// or digest yet; see Service.Decide.
-func Evaluate(rules []Rule, facts Facts, waivers []Waiver, now time.Time) Decision { return Decision{} }
+// Model and Version are the parts of the subject's reference.
+func (s Subject) Model() string { _, name, _ := s.Ref.Parts(); return name }
+
+// Version is the number of the subject's version, as text.
+func (s Subject) Version() string { _, _, version := s.Ref.Parts(); return version }
+
+// Ref points at the decision.
+func (d Decision) Ref() lastro.Ref { return lastro.NewRef("decision", d.ID, "") }
+
+// Result returns what one rule gave.
+func (d Decision) Result(rule string) (Result, bool) {
+	for _, r := range d.Results {
+		if r.Rule.Name == rule {
+			return r, true
+		}
+	}
+	return Result{}, false
+}
+
+// Frozen returns the decision's canonical bytes, which its digest is of:
+// everything but the digest itself.
+func (d Decision) Frozen() ([]byte, error) {
+	d.Digest = ""
+	return lastro.CanonicalJSON(d)
+}
+
+// Thaw reads a decision from its frozen bytes; ETampered when they do not
+// give the digest.
+func Thaw(frozen []byte, digest lastro.Digest) (Decision, error) {
+	var d Decision
+	if got := lastro.DigestOf(frozen); got != digest {
+		return d, &lastro.Error{Code: lastro.ETampered, ID: "L0802", Msg: fmt.Sprintf("a stored decision was changed: its bytes give %s, not %s", got.Short(), digest.Short()),
+			Hint: "it counts as no decision; run the pipeline again to make a new one"}
+	}
+	if err := json.Unmarshal(frozen, &d); err != nil {
+		return d, fmt.Errorf("read decision %s: %w", digest.Short(), err)
+	}
+	d.Digest = digest
+	return d, nil
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package track
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"lastro"
+)
+
+// Limits, as MLflow's clients know them; lengths are in characters.
+const (
+	MaxName       = 256 // experiment
+	MaxKey        = 250
+	MaxParam      = 6000
+	MaxTag        = 8000
+	MaxBatch      = 1000 // metrics and everything of one batch together
+	MaxParamBatch = 100
+	MaxTagBatch   = 100
+	MaxPath       = 1024 // of an artifact
+)
+
+func checkText(what, text string, least, most int) error {
+	n := utf8.RuneCountInString(text)
+	switch {
+	case !utf8.ValidString(text):
+		return lastro.Errorf(lastro.EInvalid, "%s is not valid UTF-8", what)
+	case n < least:
+		return lastro.Errorf(lastro.EInvalid, "%s is empty", what)
+	case n > most:
+		return lastro.Errorf(lastro.EInvalid, "%s has %d characters; %d is the most", what, n, most)
+	}
+	return nil
+}
+
+func checkKey(what, key string) error {
+	if strings.ContainsFunc(key, unicode.IsControl) {
+		return lastro.Errorf(lastro.EInvalid, "%s %q has a control character", what, key)
+	}
+	return checkText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
+}
+
+func checkTag(t Tag) error {
+	if strings.HasPrefix(t.Key, reservedTags) {
+		return &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("tag %q cannot be written: names that begin with %s say where a tracked run comes from", t.Key, reservedTags),
+			Hint: "choose another name"}
+	}
+	if err := checkKey("tag", t.Key); err != nil {
+		return err
+	}
+	return checkText("the value of tag "+t.Key, t.Value, 0, MaxTag)
+}
+
+func checkParam(p Param) error {
+	if err := checkKey("param", p.Key); err != nil {
+		return err
+	}
+	return checkText("the value of param "+p.Key, p.Value, 0, MaxParam)
+}
+
+// check refuses a batch that is too large or holds what cannot be kept.
+func (b Batch) check() error {
+	for _, limit := range []struct {
+		what    string
+		n, most int
+	}{{"metrics", len(b.Metrics), MaxBatch}, {"params", len(b.Params), MaxParamBatch}, {"tags", len(b.Tags), MaxTagBatch},
+		{"entries", len(b.Metrics) + len(b.Params) + len(b.Tags), MaxBatch}} {
+		if limit.n > limit.most {
+			return lastro.Errorf(lastro.EInvalid, "a batch of %d %s is too large; %d is the most", limit.n, limit.what, limit.most)
+		}
+	}
+	for _, m := range b.Metrics {
+		if err := checkKey("metric", m.Key); err != nil {
+			return err
+		}
+	}
+	for _, p := range b.Params {
+		if err := checkParam(p); err != nil {
+			return err
+		}
+	}
+	for _, t := range b.Tags {
+		if err := checkTag(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// artifactName is what SECURITY B1 allows in a name that a client gives.
+var artifactName = regexp.MustCompile(`^[A-Za-z0-9._\-/ ]+$`)
+
+// CheckPath refuses artifact names that could mean anything but a name below
+// the artifact root: it is never a path on a disk.
+func CheckPath(path string) error {
+	bad := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("%.80q cannot name an artifact", path),
+		Hint: "use letters, digits, space and . _ - / without empty or dotted parts"}
+	if len(path) > MaxPath || !artifactName.MatchString(path) {
+		return bad
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." || strings.TrimSpace(part) != part {
+			return bad
+		}
+	}
+	return nil
+}

@@ -10,14 +10,15 @@ type DriftTest struct {
 	Run   func(reference, window Column) (Drift, error)
 }
 
-// Drift is the outcome of a test on one column.
+// Drift is the outcome of a test on one column. P and Noise can be NaN, so it
+// is no wire format.
 type Drift struct {
-	Test  string  `json:"test"`
-	Value float64 `json:"value"` // the statistic that limits are compared with
-	P     float64 `json:"p"`     // probability of at least this value when nothing moved; NaN when the test has none
-	Noise float64 `json:"noise"` // the value that sampling alone exceeds in 5% of windows; NaN when unknown
-	Rows  int     `json:"rows"`  // rows of the window with a value
-	Bins  int     `json:"bins"`  // bins or categories compared; 0 = none
+	Test  string
+	Value float64 // the statistic that limits are compared with
+	P     float64 // probability of at least this value when nothing moved; NaN when the test has none
+	Noise float64 // the value that sampling alone exceeds in 5% of windows; NaN when unknown
+	Rows  int     // rows of the window with a value
+	Bins  int     // bins or categories compared; 0 = none
 }
 
 // DriftTests is the table of all tests, by the name used in lastro.yaml.

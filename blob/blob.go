@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package blob holds the Store interface: immutable bytes and folders, named
+// by their content. Where bytes are kept lives in blob/*; which bytes matter,
+// and for how long, is known to whoever stores them.
+package blob
+
+import (
+	"context"
+	"io"
+	"io/fs"
+
+	"lastro"
+)
+
+// Store keeps bytes and folders by digest. Nothing that it holds ever changes.
+// When a call that stores has returned, the bytes survive a crash of the
+// process and of the machine. It is safe for concurrent use, also by several
+// processes. A full disk is EErrored with ID L0410.
+type Store interface {
+	// Put stores a stream. Bytes that begin like a tree's manifest are EInvalid.
+	Put(ctx context.Context, r io.Reader) (lastro.Digest, int64, error)
+
+	// Open returns the bytes of a blob (of a tree: its manifest). They are
+	// verified while they are read: instead of io.EOF the reader returns
+	// ETampered when they are not what the digest says. ENotFound.
+	Open(ctx context.Context, d lastro.Digest) (io.ReadCloser, error)
+
+	// Stat says what a digest names; ENotFound. It reads no content of blobs.
+	Stat(ctx context.Context, d lastro.Digest) (Info, error)
+
+	// Has reports whether the store holds d.
+	Has(ctx context.Context, d lastro.Digest) (bool, error)
+
+	// PutFile stores one file. known may be nil.
+	PutFile(ctx context.Context, path string, known Known) (lastro.Digest, int64, error)
+
+	// PutTree stores a folder: every file below it and every empty folder, with
+	// the executable bit and nothing else of the mode. A symbolic link inside the
+	// folder to a file inside it is stored as that file; any other link, and any
+	// device, socket or pipe, is EInvalid. The size is that of all files together.
+	// Equal content gives an equal digest whatever the folder's name and times.
+	PutTree(ctx context.Context, dir string, known Known) (lastro.Digest, int64, error)
+
+	// PutPath is PutTree for a folder and PutFile for anything else, without Known.
+	PutPath(ctx context.Context, path string) (lastro.Digest, int64, error)
+
+	// Materialise writes a blob or tree to dest, which must not exist; its
+	// parent must. What it writes is a copy (or a clone that shares blocks until
+	// written to), verified on the way, never a hard link. On an error dest is removed.
+	Materialise(ctx context.Context, d lastro.Digest, dest string) error
+
+	// Tree returns the entries of a tree, sorted by path; EInvalid for a blob.
+	Tree(ctx context.Context, d lastro.Digest) ([]Entry, error)
+
+	// Verify reads a blob, or a tree with all its files, and returns ETampered
+	// naming the first path that is not what its digest says.
+	Verify(ctx context.Context, d lastro.Digest) error
+}
+
+// Info is what a digest names.
+type Info struct {
+	Digest lastro.Digest
+	Size   int64 // bytes; of a tree: of all files together
+	Tree   bool
+	Files  int // of a tree; 1 for a blob
+}
+
+// Entry is one file, or one empty folder, of a tree.
+type Entry struct {
+	Path   string        `json:"path"` // from the tree's root, with slashes
+	Exec   bool          `json:"exec,omitempty"`
+	Dir    bool          `json:"dir,omitempty"` // an empty folder; no digest
+	Size   int64         `json:"size,omitempty"`
+	Digest lastro.Digest `json:"digest,omitempty"`
+}
+
+// Known remembers the digests of files that have not changed, so that large
+// inputs are not read again; source.StatCache is one.
+type Known interface {
+	// Digest returns what the file at path contained, when fi says that it is
+	// still the same.
+	Digest(path string, fi fs.FileInfo) (lastro.Digest, bool)
+	// Learn remembers the digest of a file whose fi was taken before it was read.
+	Learn(path string, fi fs.FileInfo, d lastro.Digest)
+}

@@ -61,5 +61,3 @@ func open(t *testing.T, opts Options) *Executor {
 func TestContract(t *testing.T) {
 	exectest.Run(t, func(t *testing.T) exec.Executor { return open(t, options(t.TempDir())) })
 }
-
-func playEngine(dir, work string) error { return nil }

@@ -189,3 +189,16 @@ func text(v any) string {
 	}
 	return string(b)
 }
+
+// Err returns why a run did not succeed, nil when it did or is not over.
+func (r Run) Err() error {
+	switch r.State {
+	case Failed:
+		return &lastro.Error{Code: lastro.EFailed, Msg: r.Reason}
+	case Errored:
+		return &lastro.Error{Code: lastro.EErrored, Msg: r.Reason}
+	case Cancelled:
+		return context.Canceled
+	}
+	return nil
+}

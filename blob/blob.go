@@ -42,6 +42,12 @@ type Store interface {
 	// Equal content gives an equal digest whatever the folder's name and times.
 	PutTree(ctx context.Context, dir string, known Known) (lastro.Digest, int64, error)
 
+	// PutEntries stores a folder made of blobs that are stored already, given in
+	// any order (a model's files arrive one by one, each a blob). The digest is
+	// the one that PutTree gives for the same folder. A digest that is not stored
+	// is ENotFound; a path that could not be one below a folder is EInvalid.
+	PutEntries(ctx context.Context, entries []Entry) (lastro.Digest, error)
+
 	// PutPath is PutTree for a folder and PutFile for anything else, without Known.
 	PutPath(ctx context.Context, path string) (lastro.Digest, int64, error)
 

@@ -35,6 +35,7 @@ type Property struct {
 	Maximum          *Bound     `json:"maximum,omitempty"`
 	ExclusiveMinimum *Bound     `json:"exclusive_minimum,omitempty"`
 	ExclusiveMaximum *Bound     `json:"exclusive_maximum,omitempty"`
+	Physical         string     `json:"physical,omitempty"` // physicalType: shown, not checked on files
 	Classification   string     `json:"classification,omitempty"`
 	Pos              lastro.Pos `json:"pos,omitzero"`
 }

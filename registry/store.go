@@ -57,7 +57,7 @@ type Query struct {
 }
 
 // Clause is one comparison: Key "name", "version_number", "run_id",
-// "source_path", "digest" or "tags.K"; Op "=", "!=", "<", "<=", ">", ">=",
+// "source_path", "model_id", "digest", "current_stage" or "tags.K"; Op "=", "!=", "<", "<=", ">", ">=",
 // "LIKE", "ILIKE" or "IN".
 type Clause struct {
 	Key    string

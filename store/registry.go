@@ -413,7 +413,7 @@ func (s Registry) SearchModels(ctx context.Context, q registry.Query) ([]registr
 // SearchVersions implements registry.Store.
 func (s Registry) SearchVersions(ctx context.Context, q registry.Query) ([]registry.Version, error) {
 	tail, args, err := compileRegistry(q, "m.updated_at DESC, m.model, m.number DESC",
-		map[string]string{"name": "m.model", "version_number": "m.number", "run_id": "m.tracked_run", "source_path": "m.source", "digest": "m.digest",
+		map[string]string{"name": "m.model", "version_number": "m.number", "run_id": "m.tracked_run", "source_path": "m.source", "model_id": "m.logged_model", "digest": "m.digest",
 			"current_stage": "m.stage", "last_updated_timestamp": "m.updated_at", "creation_timestamp": "m.created_at"},
 		`SELECT 1 FROM version_tags t WHERE t.model = m.model AND t.number = m.number AND t.key = ? AND `)
 	if err != nil {

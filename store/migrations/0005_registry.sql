@@ -44,6 +44,7 @@ CREATE TABLE model_versions (
 );
 CREATE INDEX model_versions_digest ON model_versions (digest);
 CREATE INDEX model_versions_tracked_run ON model_versions (tracked_run);
+CREATE INDEX model_versions_logged_model ON model_versions (logged_model);
 CREATE INDEX model_versions_run ON model_versions (run);
 
 CREATE TABLE version_tags (

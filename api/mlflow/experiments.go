@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mlflow
+
+import (
+	"context"
+
+	"lastro"
+	"lastro/track"
+)
+
+type createExperimentRequest struct {
+	Name     string     `json:"name"`
+	Location string     `json:"artifact_location"`
+	Tags     []keyValue `json:"tags"`
+}
+
+// createExperiment accepts no artifact location: where bytes are kept is never
+// a client's choice (SECURITY B1).
+func (h *handler) createExperiment(ctx context.Context, req createExperimentRequest) (any, error) {
+	if req.Location != "" {
+		return nil, &lastro.Error{Code: lastro.EInvalid, Msg: "artifact_location cannot be chosen: artifacts are kept by their content",
+			Hint: "leave it out"}
+	}
+	e, err := h.Track.CreateExperiment(ctx, caller(ctx), req.Name, asMap(req.Tags))
+	return map[string]string{"experiment_id": e.ID}, err
+}
+
+type experimentRequest struct {
+	ID   string `json:"experiment_id"`
+	Name string `json:"experiment_name"`
+}
+
+type experimentAnswer struct {
+	Experiment experiment `json:"experiment"`
+}
+
+func (h *handler) getExperiment(ctx context.Context, req experimentRequest) (any, error) {
+	e, err := h.Track.Experiment(ctx, req.ID)
+	return experimentAnswer{toExperiment(e)}, err
+}
+
+func (h *handler) getExperimentByName(ctx context.Context, req experimentRequest) (any, error) {
+	e, err := h.Track.ExperimentByName(ctx, req.Name)
+	return experimentAnswer{toExperiment(e)}, err
+}
+
+type searchRequest struct {
+	Experiments []string `json:"experiment_ids"`
+	Filter      string   `json:"filter"`
+	OrderBy     []string `json:"order_by"`
+	ViewType    viewType `json:"view_type"`
+	RunViewType viewType `json:"run_view_type"`
+	MaxResults  int64s   `json:"max_results"`
+	PageToken   string   `json:"page_token"`
+}
+
+func (h *handler) searchExperiments(ctx context.Context, req searchRequest) (any, error) {
+	state, err := req.ViewType.state()
+	if err != nil {
+		return nil, err
+	}
+	q, err := experimentWords.query(req.Filter, req.OrderBy)
+	if err != nil {
+		return nil, err
+	}
+	q.State = state
+	p, err := newPage(req.PageToken, req.MaxResults, 1000, 50_000, req.Filter, req.OrderBy, req.ViewType)
+	if err != nil {
+		return nil, err
+	}
+	q.Offset, q.Limit = p.offset, p.limit+1
+	list, err := h.Track.Experiments(ctx, q)
+	list, next := cut(p, list)
+	out := make([]experiment, len(list))
+	for i, e := range list {
+		out[i] = toExperiment(e)
+	}
+	return struct {
+		Experiments []experiment `json:"experiments"`
+		Next        string       `json:"next_page_token,omitempty"`
+	}{out, next}, err
+}
+
+type updateExperimentRequest struct {
+	ID   string `json:"experiment_id"`
+	Name string `json:"new_name"`
+}
+
+func (h *handler) updateExperiment(ctx context.Context, req updateExperimentRequest) (any, error) {
+	return empty{}, h.Track.RenameExperiment(ctx, caller(ctx), req.ID, req.Name)
+}
+
+func (h *handler) deleteExperiment(ctx context.Context, req experimentRequest) (any, error) {
+	return empty{}, h.Track.SetExperimentState(ctx, caller(ctx), req.ID, track.Deleted)
+}
+
+func (h *handler) restoreExperiment(ctx context.Context, req experimentRequest) (any, error) {
+	return empty{}, h.Track.SetExperimentState(ctx, caller(ctx), req.ID, track.Active)
+}
+
+type experimentTagRequest struct {
+	ID    string `json:"experiment_id"`
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+func (h *handler) setExperimentTag(ctx context.Context, req experimentTagRequest) (any, error) {
+	return empty{}, h.Track.SetExperimentTag(ctx, caller(ctx), req.ID, track.Tag{Key: req.Key, Value: req.Value})
+}
+
+func (h *handler) deleteExperimentTag(ctx context.Context, req experimentTagRequest) (any, error) {
+	return empty{}, h.Track.DeleteExperimentTag(ctx, caller(ctx), req.ID, req.Key)
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mlflow
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"lastro"
+	"lastro/track"
+)
+
+// runID is how every request names a tracked run: run_uuid is its old spelling.
+type runID struct {
+	ID   string `json:"run_id"`
+	UUID string `json:"run_uuid"`
+}
+
+func (r runID) String() string {
+	if r.ID == "" {
+		return r.UUID
+	}
+	return r.ID
+}
+
+type createRunRequest struct {
+	ExperimentID string     `json:"experiment_id"`
+	User         string     `json:"user_id"`
+	Name         string     `json:"run_name"`
+	StartTime    int64s     `json:"start_time"`
+	Tags         []keyValue `json:"tags"`
+}
+
+type runAnswer struct {
+	Run run `json:"run"`
+}
+
+func (h *handler) createRun(ctx context.Context, req createRunRequest) (any, error) {
+	if req.ExperimentID == "" {
+		req.ExperimentID = "0"
+	}
+	r, err := h.Track.CreateRun(ctx, caller(ctx), track.Run{ExperimentID: req.ExperimentID, User: req.User, Name: req.Name,
+		StartedAt: fromMillis(req.StartTime), Tags: asMap(req.Tags)})
+	return runAnswer{toRun(r)}, err
+}
+
+type runRequest struct {
+	ID   string `json:"run_id"`
+	UUID string `json:"run_uuid"`
+}
+
+func (h *handler) getRun(ctx context.Context, req runRequest) (any, error) {
+	r, err := h.Track.Run(ctx, runID(req).String())
+	return runAnswer{toRun(r)}, err
+}
+
+type updateRunRequest struct {
+	runID
+	Status  string `json:"status"`
+	EndTime int64s `json:"end_time"`
+	Name    string `json:"run_name"`
+}
+
+// statuses are the protocol's numbers of a status; clients may send either.
+var statuses = map[string]track.Status{"1": track.Running, "2": track.Scheduled, "3": track.Finished, "4": track.Failed, "5": track.Killed}
+
+func (h *handler) updateRun(ctx context.Context, req updateRunRequest) (any, error) {
+	status, ok := statuses[req.Status]
+	if !ok {
+		status = track.Status(req.Status)
+	}
+	r, err := h.Track.UpdateRun(ctx, caller(ctx), req.String(), track.RunChange{Name: req.Name, Status: status, EndedAt: fromMillis(req.EndTime)})
+	return struct {
+		Info runInfo `json:"run_info"`
+	}{toRunInfo(r)}, err
+}
+
+func (h *handler) searchRuns(ctx context.Context, req searchRequest) (any, error) {
+	state, err := req.RunViewType.state()
+	if err != nil {
+		return nil, err
+	}
+	q, err := runWords.query(req.Filter, req.OrderBy)
+	if err != nil {
+		return nil, err
+	}
+	if req.Experiments == nil {
+		req.Experiments = []string{}
+	}
+	q.Experiments, q.State = req.Experiments, state
+	p, err := newPage(req.PageToken, req.MaxResults, 1000, 50_000, req.Experiments, req.Filter, req.OrderBy, req.RunViewType)
+	if err != nil {
+		return nil, err
+	}
+	q.Offset, q.Limit = p.offset, p.limit+1
+	list, err := h.Track.Runs(ctx, q)
+	list, next := cut(p, list)
+	out := make([]run, len(list))
+	for i, r := range list {
+		out[i] = toRun(r)
+	}
+	return struct {
+		Runs []run  `json:"runs"`
+		Next string `json:"next_page_token,omitempty"`
+	}{out, next}, err
+}
+
+func (h *handler) deleteRun(ctx context.Context, req runRequest) (any, error) {
+	return empty{}, h.Track.SetRunState(ctx, caller(ctx), runID(req).String(), track.Deleted)
+}
+
+func (h *handler) restoreRun(ctx context.Context, req runRequest) (any, error) {
+	return empty{}, h.Track.SetRunState(ctx, caller(ctx), runID(req).String(), track.Active)
+}
+
+type keyValueRequest struct {
+	runID
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+func (h *handler) setTag(ctx context.Context, req keyValueRequest) (any, error) {
+	return h.log(ctx, req.runID, track.Batch{Tags: []track.Tag{{Key: req.Key, Value: req.Value}}})
+}
+
+func (h *handler) deleteTag(ctx context.Context, req keyValueRequest) (any, error) {
+	return empty{}, h.Track.DeleteTag(ctx, caller(ctx), req.String(), req.Key)
+}
+
+func (h *handler) logParam(ctx context.Context, req keyValueRequest) (any, error) {
+	return h.log(ctx, req.runID, track.Batch{Params: []track.Param{{Key: req.Key, Value: req.Value}}})
+}
+
+// logMetricRequest spells the fields of metric out, because run_id is in both.
+type logMetricRequest struct {
+	runID
+	Key           string `json:"key"`
+	Value         *float `json:"value"`
+	Timestamp     int64s `json:"timestamp"`
+	Step          int64s `json:"step"`
+	ModelID       string `json:"model_id"`
+	DatasetName   string `json:"dataset_name"`
+	DatasetDigest string `json:"dataset_digest"`
+}
+
+func (h *handler) logMetric(ctx context.Context, req logMetricRequest) (any, error) {
+	if req.Value == nil {
+		return nil, lastro.Errorf(lastro.EInvalid, "metric %q has no value", req.Key)
+	}
+	m := metric{Key: req.Key, Value: *req.Value, Timestamp: req.Timestamp, Step: req.Step, ModelID: req.ModelID,
+		DatasetName: req.DatasetName, DatasetDigest: req.DatasetDigest}
+	return h.log(ctx, req.runID, track.Batch{Metrics: []track.Metric{m.track()}})
+}
+
+type logBatchRequest struct {
+	runID
+	Metrics []metric   `json:"metrics"`
+	Params  []keyValue `json:"params"`
+	Tags    []keyValue `json:"tags"`
+}
+
+func (h *handler) logBatch(ctx context.Context, req logBatchRequest) (any, error) {
+	b := track.Batch{Params: asParams(req.Params), Tags: asTags(req.Tags), Metrics: make([]track.Metric, len(req.Metrics))}
+	for i, m := range req.Metrics {
+		b.Metrics[i] = m.track()
+	}
+	return h.log(ctx, req.runID, b)
+}
+
+func (h *handler) log(ctx context.Context, id runID, b track.Batch) (any, error) {
+	return empty{}, h.Track.Log(ctx, caller(ctx), id.String(), b)
+}
+
+type logInputsRequest struct {
+	runID
+	Datasets []datasetInput `json:"datasets"`
+	Models   []modelInput   `json:"models"`
+}
+
+func (h *handler) logInputs(ctx context.Context, req logInputsRequest) (any, error) {
+	in := make([]track.Input, len(req.Datasets))
+	for i, d := range req.Datasets {
+		in[i] = track.Input{Name: d.Dataset.Name, Digest: d.Dataset.Digest, SourceType: d.Dataset.SourceType, Source: d.Dataset.Source,
+			Schema: d.Dataset.Schema, Profile: d.Dataset.Profile, Tags: asMap(d.Tags)}
+	}
+	models := make([]string, len(req.Models))
+	for i, m := range req.Models {
+		models[i] = m.ModelID
+	}
+	return empty{}, h.Track.LogInputs(ctx, caller(ctx), req.String(), in, models)
+}
+
+type logOutputsRequest struct {
+	runID
+	Models []modelOutput `json:"models"`
+}
+
+func (h *handler) logOutputs(ctx context.Context, req logOutputsRequest) (any, error) {
+	out := make([]track.ModelOutput, len(req.Models))
+	for i, m := range req.Models {
+		out[i] = track.ModelOutput{ModelID: m.ModelID, Step: int64(m.Step)}
+	}
+	return empty{}, h.Track.LogOutputs(ctx, caller(ctx), req.String(), out)
+}
+
+// historyTag is where older clients keep the models of a run, as a JSON list.
+const historyTag = "mlflow.log-model.history"
+
+type logModelRequest struct {
+	runID
+	Model string `json:"model_json"`
+}
+
+func (h *handler) logModel(ctx context.Context, req logModelRequest) (any, error) {
+	if !json.Valid([]byte(req.Model)) {
+		return nil, lastro.Errorf(lastro.EInvalid, "model_json is not JSON")
+	}
+	r, err := h.Track.Run(ctx, req.String())
+	if err != nil {
+		return nil, err
+	}
+	var history []json.RawMessage
+	if have := r.Tags[historyTag]; have != "" {
+		if err := json.Unmarshal([]byte(have), &history); err != nil {
+			return nil, lastro.Errorf(lastro.EInvalid, "tag %s of run %s is not a list", historyTag, r.ID)
+		}
+	}
+	text, err := json.Marshal(append(history, json.RawMessage(req.Model)))
+	if err != nil {
+		return nil, err
+	}
+	return h.log(ctx, req.runID, track.Batch{Tags: []track.Tag{{Key: historyTag, Value: string(text)}}})
+}
+
+type historyRequest struct {
+	ID         string `json:"run_id"`
+	UUID       string `json:"run_uuid"`
+	Key        string `json:"metric_key"`
+	PageToken  string `json:"page_token"`
+	MaxResults int64s `json:"max_results"`
+}
+
+// mostPoints is the size of a page of points when the client names none; clients follow the token.
+const mostPoints = 25_000
+
+func (h *handler) getHistory(ctx context.Context, req historyRequest) (any, error) {
+	id := runID{req.ID, req.UUID}.String()
+	if _, err := h.Track.Run(ctx, id); err != nil {
+		return nil, err
+	}
+	p, err := newPage(req.PageToken, req.MaxResults, mostPoints, 50_000, id, req.Key)
+	if err != nil {
+		return nil, err
+	}
+	points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, Offset: p.offset, Limit: p.limit + 1})
+	points, next := cut(p, points)
+	return struct {
+		Metrics []metric `json:"metrics"`
+		Next    string   `json:"next_page_token,omitempty"`
+	}{toMetrics(points), next}, err
+}
+
+type bulkRequest struct {
+	Runs       []string `json:"run_ids"`
+	Key        string   `json:"metric_key"`
+	StartStep  *int64s  `json:"start_step"`
+	EndStep    *int64s  `json:"end_step"`
+	MaxResults int64s   `json:"max_results"`
+}
+
+// getHistoryBulk samples the history of one metric of several runs at about
+// the same steps: every step when they fit, else evenly spread ones with the
+// first and the last.
+func (h *handler) getHistoryBulk(ctx context.Context, req bulkRequest) (any, error) {
+	if len(req.Runs) == 0 || len(req.Runs) > 100 {
+		return nil, lastro.Errorf(lastro.EInvalid, "run_ids names %d runs; 1 to 100 are possible", len(req.Runs))
+	}
+	if (req.StartStep == nil) != (req.EndStep == nil) {
+		return nil, lastro.Errorf(lastro.EInvalid, "start_step and end_step come together")
+	}
+	most := int(req.MaxResults)
+	if most <= 0 || most > 2500 {
+		most = 320 // what MLflow's own server samples
+	}
+	out := []metric{}
+	for _, id := range req.Runs {
+		if _, err := h.Track.Run(ctx, id); err != nil {
+			return nil, err
+		}
+		points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key})
+		if err != nil {
+			return nil, err
+		}
+		points = slices.DeleteFunc(points, func(m track.Metric) bool {
+			return req.StartStep != nil && (m.Step < int64(*req.StartStep) || m.Step > int64(*req.EndStep))
+		})
+		slices.SortStableFunc(points, func(a, b track.Metric) int { return int(min(max(a.Step-b.Step, -1), 1)) })
+		for _, m := range sample(points, most) {
+			w := toMetric(m)
+			w.RunID = id
+			out = append(out, w)
+		}
+	}
+	return map[string][]metric{"metrics": out}, nil
+}
+
+// sample keeps at most n entries, evenly spread, with the first and the last.
+func sample(points []track.Metric, n int) []track.Metric {
+	if len(points) <= n {
+		return points
+	}
+	if n == 1 {
+		return points[len(points)-1:]
+	}
+	out := make([]track.Metric, n)
+	for i := range n {
+		out[i] = points[i*(len(points)-1)/(n-1)]
+	}
+	return out
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mlflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"lastro"
+	"lastro/auth"
+)
+
+// maxBody bounds a JSON body: 1,000 params of 6,000 characters fit.
+const maxBody = 10 << 20
+
+type empty struct{}
+
+// serve makes a handler of a function from request to answer. The request is
+// filled from the JSON body, else from the query, and then from the path.
+// Unknown fields are ignored, as the protocol's own server does.
+func serve[Req any](h *handler, f func(context.Context, Req) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		if err := decode(w, r, &req); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		answer, err := f(r.Context(), req)
+		if err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error_code":"INTERNAL_ERROR","message":"the answer could not be encoded"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+func decode(w http.ResponseWriter, r *http.Request, dst any) error {
+	v := reflect.ValueOf(dst).Elem()
+	if r.Method == http.MethodGet {
+		if err := fill(v, func(name string) []string { return r.URL.Query()[name] }); err != nil {
+			return err
+		}
+	} else {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			return err
+		}
+		if len(body) > 0 {
+			if err := json.Unmarshal(body, dst); err != nil {
+				return badJSON(err)
+			}
+		}
+	}
+	return fill(v, func(name string) []string {
+		if value := r.PathValue(name); value != "" {
+			return []string{value}
+		}
+		return nil
+	})
+}
+
+func badJSON(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return lastro.Errorf(lastro.EInvalid, "field %q cannot be a %s", wrong.Field, wrong.Value)
+	}
+	var mine *lastro.Error
+	if errors.As(err, &mine) {
+		return mine
+	}
+	return lastro.Errorf(lastro.EInvalid, "the body is not the JSON that this endpoint reads: %v", err)
+}
+
+// fill sets the fields of a request by their JSON names.
+func fill(v reflect.Value, get func(name string) []string) error {
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		values := get(name)
+		if name == "" || len(values) == 0 {
+			continue
+		}
+		if err := setField(v.Field(i), name, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setField(f reflect.Value, name string, values []string) error {
+	switch f.Interface().(type) {
+	case string, viewType:
+		f.SetString(values[0])
+	case []string:
+		f.Set(reflect.ValueOf(values))
+	case int64s:
+		n, err := strconv.ParseInt(values[0], 10, 64)
+		if err != nil {
+			return lastro.Errorf(lastro.EInvalid, "%s %q is not a number", name, values[0])
+		}
+		f.SetInt(n)
+	case *int64s:
+		n, err := strconv.ParseInt(values[0], 10, 64)
+		if err != nil {
+			return lastro.Errorf(lastro.EInvalid, "%s %q is not a number", name, values[0])
+		}
+		f.Set(reflect.ValueOf(new(int64s(n))))
+	}
+	return nil
+}
+
+// refusal is an error as the protocol spells it.
+type refusal struct {
+	Code    string `json:"error_code"`
+	Message string `json:"message"`
+}
+
+// fail answers an error and logs those that are ours. It is the one place that
+// maps codes to the protocol's.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, code := statusOf(err)
+	if status >= 500 && h.Log != nil {
+		h.Log.ErrorContext(r.Context(), "mlflow request failed", slog.String("path", r.URL.Path), "err", err)
+	}
+	writeJSON(w, status, refusal{code, message(err, status)})
+}
+
+// Refuse answers a request that the door in front of this one turned away.
+func Refuse(w http.ResponseWriter, _ *http.Request, status int, err error) {
+	code := map[int]string{401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "ENDPOINT_NOT_FOUND"}[status]
+	switch {
+	case code != "":
+	case status >= 500:
+		code = "INTERNAL_ERROR"
+	default:
+		code = "INVALID_PARAMETER_VALUE"
+	}
+	writeJSON(w, status, refusal{code, message(err, status)})
+}
+
+func statusOf(err error) (int, string) {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge, "INVALID_PARAMETER_VALUE"
+	}
+	switch lastro.CodeOf(err) {
+	case lastro.EInvalid, lastro.EFailed, lastro.EUnsupported:
+		return http.StatusBadRequest, "INVALID_PARAMETER_VALUE"
+	case lastro.ENotFound:
+		return http.StatusNotFound, "RESOURCE_DOES_NOT_EXIST"
+	case lastro.EConflict:
+		return http.StatusBadRequest, "RESOURCE_ALREADY_EXISTS"
+	case lastro.EDenied, lastro.EGate, lastro.EWaiting:
+		return http.StatusForbidden, "PERMISSION_DENIED"
+	case lastro.EServer:
+		return http.StatusServiceUnavailable, "TEMPORARILY_UNAVAILABLE"
+	}
+	return http.StatusInternalServerError, "INTERNAL_ERROR"
+}
+
+// message is what a person reads in the client's exception: what, and what to
+// do next. Faults of ours do not leak their chain.
+func message(err error, status int) string {
+	var e *lastro.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
+	case errors.As(err, &e):
+		text := e.Msg
+		for _, note := range e.Notes {
+			text += "\n" + note
+		}
+		if e.Hint != "" {
+			text += "\nhint: " + e.Hint
+		}
+		return text
+	case status >= 500 || err == nil:
+		return "lastro failed to answer; its log says why"
+	}
+	return err.Error()
+}
+
+func (h *handler) notBuilt(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusNotFound, refusal{"ENDPOINT_NOT_FOUND", fmt.Sprintf("lastro has no endpoint for %s %s", r.Method, r.URL.Path)})
+}
+
+func (h *handler) version(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, ProtocolVersion)
+}
+
+func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "OK")
+}
+
+func (h *handler) serverInfo(_ context.Context, _ empty) (any, error) {
+	return map[string]any{"store_type": "lastro", "version": h.Version, "workspaces_enabled": false, "trace_archival_enabled": false,
+		"multipart_uploads_enabled": false, "multipart_downloads_enabled": false, "features_enabled": []string{}}, nil
+}
+
+func actor(ctx context.Context) lastro.Actor { return auth.IdentityOf(ctx).Actor }

@@ -63,7 +63,7 @@ type Store interface {
 	Users(ctx context.Context) ([]User, error) // by name
 	CreateToken(ctx context.Context, t Token, events ...lastro.Event) error
 	TokenByHash(ctx context.Context, hash string) (Token, error)
-	// TakeToken returns the token and revokes it in the same transaction; a second call is lastro.ENotFound.
+	// TakeToken returns a login token and revokes it in the same transaction; a second call is lastro.ENotFound.
 	TakeToken(ctx context.Context, hash string, at time.Time) (Token, error)
 	Tokens(ctx context.Context, user string) ([]Token, error) // the user's own (kind user), newest first
 	RevokeToken(ctx context.Context, id string, at time.Time, events ...lastro.Event) error

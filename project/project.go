@@ -7,10 +7,6 @@
 package project
 
 import (
-	"io"
-	"io/fs"
-
-	"lastro"
 	"lastro/data"
 	"lastro/deploy"
 	"lastro/gate"
@@ -38,27 +34,15 @@ type Project struct {
 	Trigger      trigger.Spec
 }
 
-// Environment returns a declared environment; "local" exists for every
-// project with a model: it follows the champion, all at once.
-func (p *Project) Environment(name string) (deploy.Spec, bool) { return deploy.Spec{}, false }
-
 // Dataset returns a declared dataset.
-func (p *Project) Dataset(name string) (data.Spec, bool) { return data.Spec{}, false }
-
-// Load reads and checks the project in dir. The error is lastro.Problems,
-// sorted by position, with everything that is wrong; Pos.File is relative to dir.
-func Load(dir string) (*Project, error) { return nil, nil }
-
-// Parse is Load of a text that stands for dir's lastro.yaml.
-func Parse(dir string, src []byte) (*Project, error) { return nil, nil }
-
-// Schema returns the JSON Schema (draft 2020-12) of lastro.yaml, generated
-// from the Go types.
-func Schema() []byte { return nil }
-
-// Render writes problems for a person: excerpt, caret, help (design CLI 3).
-// Excerpts are read from files (os.DirFS of the project); color adds ANSI.
-func Render(w io.Writer, problems lastro.Problems, files fs.FS, color bool) error { return nil }
+func (p *Project) Dataset(name string) (data.Spec, bool) {
+	for _, d := range p.Datasets {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return data.Spec{}, false
+}
 
 // Section is one part of Explain: a heading and its lines.
 type Section struct {

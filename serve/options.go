@@ -23,6 +23,8 @@ type Options struct {
 	SegmentBytes int64
 	SegmentAge   time.Duration
 	Log          *slog.Logger // nil = discarded
+	// Version of lastro, for GET /v2; "" = dev.
+	Version string
 	// Listening, when set, is called once with the address of the inference port.
 	Listening func(address string)
 }

@@ -67,14 +67,15 @@ type RevisionStats struct {
 	State  string `json:"state"` // loading, ready, failed
 	Reason string `json:"reason,omitempty"`
 	// Code is the lastro.Code of Reason: tampered when the bytes do not verify.
-	Code    lastro.Code `json:"code,omitempty"`
-	Digest  lastro.Digest
-	Runtime string    `json:"runtime,omitempty"`
-	Pids    []int     `json:"pids,omitempty"`
-	Since   time.Time `json:"since"`
-	Step    Counts    `json:"step"`    // since the routing's generation
-	Rollout Counts    `json:"rollout"` // since a candidate was attached; for a candidate: since it was
-	Total   Counts    `json:"total"`   // since it was loaded
+	Code    lastro.Code   `json:"code,omitempty"`
+	Notes   []string      `json:"notes,omitempty"` // the last lines that the model wrote
+	Digest  lastro.Digest `json:"digest"`
+	Runtime string        `json:"runtime,omitempty"`
+	Pids    []int         `json:"pids,omitempty"`
+	Since   time.Time     `json:"since"`
+	Step    Counts        `json:"step"`    // since the routing's generation
+	Rollout Counts        `json:"rollout"` // since a candidate was attached; for a candidate: since it was
+	Total   Counts        `json:"total"`   // since it was loaded
 }
 
 // Counts are counters over one span.

@@ -58,7 +58,7 @@ type Query struct {
 
 // Clause is one comparison: Key "name", "version_number", "run_id",
 // "source_path", "model_id", "digest", "current_stage" or "tags.K"; Op "=", "!=", "<", "<=", ">", ">=",
-// "LIKE", "ILIKE" or "IN".
+// "LIKE", "ILIKE", "IN", or for tags "LACKS": no such tag has the value Text.
 type Clause struct {
 	Key    string
 	Op     string

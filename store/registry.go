@@ -434,6 +434,10 @@ func compileRegistry(q registry.Query, last string, columns map[string]string, t
 	for _, c := range q.Where {
 		unknown := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot compare %q by %s", c.Key, c.Op)}
 		if key, ok := strings.CutPrefix(c.Key, "tags."); ok {
+			if c.Op == "LACKS" {
+				w.add("NOT EXISTS ("+tags+"t.value = ?)", key, c.Text)
+				continue
+			}
 			cond, args, ok := compareText("t.value", c.Op, c.Text, c.Values)
 			if !ok {
 				return "", nil, unknown

@@ -359,6 +359,10 @@ func parseOrder(text string) (entity, key string, desc bool, err error) {
 	return
 }
 
+// promptTag marks the models that MLflow keeps prompts in. Its clients add
+// "is not 'true'" to every search of models, and mean those without the tag too.
+const promptTag = "mlflow.prompt.is_prompt"
+
 // registryQuery reads the filter and order of a search of models or versions;
 // keys are the names that it may use beside tags.
 func registryQuery(filter string, orders []string, keys ...string) (registry.Query, error) {
@@ -371,6 +375,9 @@ func registryQuery(filter string, orders []string, keys ...string) (registry.Que
 		key := c.key
 		switch c.entity {
 		case "tags", "tag":
+			if key == promptTag && (c.op == "!=" && c.text == "true" || c.op == "=" && c.text == "false") {
+				c.op, c.text = "LACKS", "true"
+			}
 			key = "tags." + key
 		case "", "attribute", "attributes":
 			if !slices.Contains(keys, key) {

@@ -50,6 +50,9 @@ type Resumable interface {
 	Kind
 	Resume(ctx context.Context, j *Job) (r Result, found bool, err error)
 
+	// Stop ends work that nobody will resume; work that is not known is no error.
+	Stop(ctx context.Context, taskID, why string) error
+
 	// Forget drops what is remembered of a job whose end the engine has committed.
 	Forget(ctx context.Context, taskID string) error
 }

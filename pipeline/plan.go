@@ -19,6 +19,8 @@ type Plan struct {
 	Datasets []Dataset         `json:"datasets,omitempty"`
 	Code     map[string]string `json:"code,omitempty"` // content of each code file by path
 	Steps    []PlanStep        `json:"steps"`          // each after what it needs
+
+	source Code
 }
 
 // PlanStep is one step of a plan.
@@ -53,6 +55,7 @@ type PlanCell struct {
 	inputs      []plannedInput
 	ingredients map[string]string // all that is known
 	symbolic    map[string]string // the same without what only a run can tell; part of Plan.Digest
+	code        map[string]string // the files it may run, by path
 	runtime     Runtime
 	hit         *StepRun
 	forced      string // why it runs even if cached; "" = it does not

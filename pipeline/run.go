@@ -90,7 +90,7 @@ type StepRun struct {
 	Step        string             `json:"step"`
 	Cell        int                `json:"cell,omitempty"` // 0 = no matrix, else from 1
 	Values      map[string]any     `json:"values,omitempty"`
-	Attempt     int                `json:"attempt"` // from 1; 0 = it was not tried (cached, skipped, pending)
+	Attempt     int                `json:"attempt"` // from 1
 	Kind        string             `json:"kind"`
 	State       State              `json:"state"`
 	Reason      string             `json:"reason,omitempty"` // why cached, run again, skipped, failed

@@ -15,6 +15,7 @@ type Spec struct {
 	Params  map[string]any // numbers, strings, booleans, nested objects
 	Steps   []StepSpec     // in the order of the file
 	Python  Python         // the project's default
+	NotCode []string       // paths from the root that are never code: lastro.yaml, lastro.lock, the sources of all datasets
 }
 
 // Python names a runtime: a version such as "3.11" and the requirements it is

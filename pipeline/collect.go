@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lastro"
+)
+
+// collect reads metrics and reports and keeps the declared outputs. Of a step
+// that did not end well it reads what there is, for people, and keeps nothing.
+func (a *attempt) collect(ctx context.Context, err error) error {
+	facts := maps.Clone(a.row.Facts)
+	ferr := a.facts(facts)
+	if err != nil {
+		if ferr == nil {
+			a.row.Facts = facts
+		}
+		return err
+	}
+	if ferr != nil {
+		return ferr
+	}
+	a.row.Facts = facts
+	for _, o := range a.job.Outputs {
+		p, err := a.written(o.Path, fmt.Sprintf("output %q", o.Name))
+		if err != nil {
+			return err
+		}
+		d, size, err := a.r.e.o.Blobs.PutPath(ctx, p)
+		if err != nil {
+			return fmt.Errorf("keep output %q: %w", o.Name, err)
+		}
+		a.row.Outputs = append(a.row.Outputs, Artifact{Name: o.Name, Path: path.Clean(o.Path), Digest: d, Size: size})
+	}
+	return nil
+}
+
+// facts reads the metrics files and reports of the step.
+func (a *attempt) facts(into map[string]float64) error {
+	s := a.cell.spec
+	for _, m := range s.Metrics {
+		raw, err := a.read(m, "metrics file")
+		if err == nil {
+			err = readMetrics(raw, into)
+		}
+		if err != nil {
+			return inFile("metrics file", m, err)
+		}
+	}
+	for _, format := range slices.Sorted(maps.Keys(s.Reports)) {
+		file := s.Reports[format]
+		raw, err := a.read(file, format+" report")
+		var t tests
+		if err == nil {
+			t, err = readReport(format, raw)
+		}
+		if err != nil {
+			return inFile(format+" report", file, err)
+		}
+		t.facts(into)
+	}
+	return nil
+}
+
+// inFile names the file in an error about its content.
+func inFile(what, file string, err error) error {
+	var e *lastro.Error
+	if errors.As(err, &e) && e.ID == "" {
+		named := *e
+		named.ID, named.Msg = "L0311", fmt.Sprintf("%s %s: %s", what, file, e.Msg)
+		return &named
+	}
+	return err
+}
+
+func (a *attempt) read(file, what string) ([]byte, error) {
+	p, err := a.written(file, what)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := os.Stat(p)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() || fi.Size() > maxReportBytes {
+		return nil, lastro.Errorf(lastro.EFailed, "it is no file of at most %d MiB", maxReportBytes>>20)
+	}
+	return os.ReadFile(p)
+}
+
+// written returns the absolute path of what a step had to write. A link that
+// leads out of the workspace is refused.
+func (a *attempt) written(file, what string) (string, error) {
+	p := a.job.Path(file)
+	real, err := filepath.EvalSymlinks(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		e := &lastro.Error{Code: lastro.EFailed, ID: "L0310", Pos: a.cell.spec.Pos,
+			Msg: fmt.Sprintf("step %q ended well but did not write %s, its %s", a.row.Step, file, what)}
+		if news := a.news(); len(news) > 0 {
+			e.Hint = "it wrote " + someOf(news, 5) + "; declare that path, or write to this one"
+		} else {
+			e.Hint = "it wrote no file at all; paths count from the repository root"
+		}
+		return "", e
+	}
+	if err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(a.job.Dir)
+	if err != nil {
+		return "", err
+	}
+	if real != root && !strings.HasPrefix(real, root+string(filepath.Separator)) {
+		return "", &lastro.Error{Code: lastro.EFailed, ID: "L0313", Pos: a.cell.spec.Pos,
+			Msg: fmt.Sprintf("step %q: %s (%s) is a link that leads out of the workspace", a.row.Step, file, what), Hint: "write the file itself"}
+	}
+	return real, nil
+}
+
+// news lists files of the workspace that were not there before the step.
+func (a *attempt) news() []string {
+	given := map[string]bool{}
+	for p := range a.cell.code {
+		given[p] = true
+	}
+	var out []string
+	_ = filepath.WalkDir(a.job.Dir, func(p string, d fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(a.job.Dir, p)
+		if err != nil || rerr != nil {
+			return fs.SkipDir
+		}
+		rel = filepath.ToSlash(rel)
+		for _, in := range a.job.Inputs {
+			if rel == in.Path && d.IsDir() {
+				return fs.SkipDir
+			}
+			given[in.Path] = true
+		}
+		if d.IsDir() && (d.Name() == "__pycache__" || d.Name() == ".pytest_cache") {
+			return fs.SkipDir
+		}
+		if !d.IsDir() && !given[rel] {
+			out = append(out, rel)
+		}
+		if len(out) > 100 {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return out
+}

@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"lastro"
+)
+
+// planner makes one plan.
+type planner struct {
+	e        *Engine
+	o        PlanOptions
+	plan     *Plan
+	steps    map[string]*PlanStep
+	datasets map[string]*Dataset
+	selected map[string]*StepRun // steps whose outputs are known from the cache
+	runtimes map[Python]Runtime
+	selects  map[string]map[string]string // code by under and globs
+	lastRuns map[int64]Run
+	from     map[string]bool
+	platform string
+}
+
+// Plan resolves a pipeline: it takes the datasets' versions, digests the code
+// and looks up the cache, and changes nothing else. The error is
+// lastro.Problems for what is wrong with the declaration.
+func (e *Engine) Plan(ctx context.Context, spec Spec, o PlanOptions) (*Plan, error) {
+	if o.Event == nil {
+		o.Event = map[string]any{"kind": "person"}
+	}
+	params, err := override(spec.Params, o.Params)
+	if err != nil {
+		return nil, err
+	}
+	spec.Params = params
+	p := &planner{e: e, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
+		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{},
+		platform: runtime.GOOS + "/" + runtime.GOARCH}
+	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, source: o.Code}
+	if err := p.order(); err != nil {
+		return nil, err
+	}
+	for _, s := range p.plan.Steps { // all before any code is digested: data is no code
+		for _, in := range s.Spec.Inputs {
+			if in.Dataset == "" {
+				continue
+			}
+			if _, err := p.dataset(ctx, in.Dataset); err != nil {
+				return nil, atStep(s.Spec, err)
+			}
+		}
+	}
+	for i := range p.plan.Steps {
+		if err := p.step(ctx, &p.plan.Steps[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.datasets)) {
+		p.plan.Datasets = append(p.plan.Datasets, *p.datasets[name])
+	}
+	p.plan.Digest, err = p.digest()
+	return p.plan, err
+}
+
+// override sets params by dotted name; only declared ones, so that a slip of
+// the pen is not silently ignored.
+func override(params, by map[string]any) (map[string]any, error) {
+	out := deepCopy(params)
+	known := scope{}
+	for k, v := range params {
+		known.add(k, v)
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		if _, ok := known[name]; !ok {
+			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0131", Msg: fmt.Sprintf("there is no param %q", name),
+				Hint: "lastro.yaml declares " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")}
+			if near := lastro.Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+				e.Hint = fmt.Sprintf("did you mean %s?", near)
+			}
+			return nil, e
+		}
+		at, parts := out, strings.Split(name, ".")
+		for _, part := range parts[:len(parts)-1] {
+			at = at[part].(map[string]any)
+		}
+		at[parts[len(parts)-1]] = by[name]
+	}
+	return out, nil
+}
+
+func deepCopy(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if inner, ok := v.(map[string]any); ok {
+			v = deepCopy(inner)
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// step plans one step; those it needs are planned already.
+func (p *planner) step(ctx context.Context, ps *PlanStep) error {
+	kind, err := p.e.kind(ps.Spec)
+	if err != nil {
+		return err
+	}
+	for i, values := range cells(ps.Spec.Matrix) {
+		c := PlanCell{Values: values, Label: CellLabel(ps.Spec.Matrix, values), needs: kind.Needs(ps.Spec)}
+		if values != nil {
+			c.Index = i + 1
+		}
+		if err := p.cell(ctx, kind, ps, &c); err != nil {
+			return err
+		}
+		ps.Cells = append(ps.Cells, c)
+	}
+	return p.settle(ps)
+}
+
+// settle makes the outputs of a step known when all its cells are.
+func (p *planner) settle(ps *PlanStep) error {
+	runs := make([]StepRun, 0, len(ps.Cells))
+	for i := range ps.Cells {
+		c := &ps.Cells[i]
+		if c.Outlook != Hit {
+			return nil
+		}
+		hit := *c.hit
+		hit.Values = c.Values
+		runs = append(runs, hit)
+	}
+	best, err := choose(ps.Spec, runs)
+	if err == nil && best >= 0 {
+		p.selected[ps.Spec.Name] = &runs[best]
+	}
+	return err
+}
+
+func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell) error {
+	s := ps.Spec
+	names := newScope(p.plan.Spec.Params, p.o.Git, p.o.Event, c.Values)
+	with, used, err := expand(s.With, names)
+	if err != nil {
+		return atStep(s, err)
+	}
+	s.With = with
+	c.spec, c.ingredients = s, map[string]string{"key version": keyVersion, "platform": p.platform}
+	for _, v := range s.Vars {
+		if !ofRun(v.Expr) {
+			used = append(used, v.Expr)
+		}
+	}
+	for _, name := range used {
+		v, err := names.lookup(name)
+		if err != nil {
+			return atStep(s, err)
+		}
+		c.ingredients[name] = text(v)
+	}
+	for axis, v := range c.Values {
+		c.ingredients["matrix."+axis] = text(v)
+	}
+	if err := p.declared(ctx, kind, c); err != nil {
+		return atStep(s, err)
+	}
+	if err := p.code(ctx, c); err != nil {
+		return atStep(s, err)
+	}
+	if err := p.inputs(ctx, c); err != nil {
+		return atStep(s, err)
+	}
+	c.symbolic = maps.Clone(c.ingredients)
+	if err := p.runtime(ctx, c); err != nil {
+		return atStep(s, err)
+	}
+	return p.outlook(ctx, ps, c)
+}
+
+// atStep gives an error the place of the step that it is about.
+func atStep(s StepSpec, err error) error {
+	if e, ok := err.(*lastro.Error); ok && e.Pos == (lastro.Pos{}) {
+		placed := *e
+		placed.Pos, placed.Msg = s.Pos, fmt.Sprintf("step %q: %s", s.Name, e.Msg)
+		return &placed
+	}
+	if _, ok := err.(*lastro.Error); ok || err == nil {
+		return err
+	}
+	return fmt.Errorf("step %q: %w", s.Name, err)
+}
+
+// declared adds what the file says of the step.
+func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
+	s := c.spec
+	own, err := kind.Ingredients(ctx, s)
+	if err != nil {
+		return err
+	}
+	if own, err = generic(own); err != nil {
+		return err
+	}
+	if _, isMap := own.(map[string]any); isMap {
+		flatten(c.ingredients, "", own)
+	} else {
+		c.ingredients["work"] = text(own)
+	}
+	for k, v := range s.Env {
+		c.ingredients["env."+k] = v
+	}
+	vars := map[string]string{}
+	for _, v := range s.Vars {
+		vars[v.Name] = v.Expr
+	}
+	files := map[string]string{}
+	for _, o := range s.Outputs {
+		files[o.Name] = o.Path
+	}
+	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "sees": s.Sees} {
+		b, err := lastro.CanonicalJSON(v)
+		if err != nil {
+			return err
+		}
+		if str := string(b); str != "{}" && str != "null" && str != "[]" {
+			c.ingredients[name] = str
+		}
+	}
+	if s.Workdir != "" {
+		c.ingredients["workdir"] = s.Workdir
+	}
+	return nil
+}
+
+// code adds the digest of the files that the step may run.
+func (p *planner) code(ctx context.Context, c *PlanCell) error {
+	if !c.needs.Code || p.o.Code == nil {
+		return nil
+	}
+	under := c.spec.Workdir
+	if c.spec.Code != nil {
+		under = "" // globs count from the root
+	}
+	memo := under + "\x00" + strings.Join(c.spec.Code, "\x00") + "\x00" + fmt.Sprint(c.spec.Code == nil)
+	files, ok := p.selects[memo]
+	if !ok {
+		var err error
+		if files, err = p.o.Code.Select(ctx, under, c.spec.Code, p.notCode()); err != nil {
+			return err
+		}
+		p.selects[memo] = files
+		maps.Copy(p.plan.Code, files)
+	}
+	if len(files) == 0 && c.spec.Code != nil {
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0132", Msg: fmt.Sprintf("its `code: [%s]` matches no file", strings.Join(c.spec.Code, ", ")),
+			Hint: "globs count from the repository root; ignored files do not count"}
+	}
+	b, err := lastro.CanonicalJSON(files)
+	if err != nil {
+		return err
+	}
+	c.code = files
+	c.ingredients["code"] = string(lastro.DigestOf(b))
+	return nil
+}
+
+// notCode are the paths that are something else than code: the pipeline file,
+// locks, data, and whatever a step writes (SEMANTICS 10).
+func (p *planner) notCode() []string {
+	out := append([]string{"lastro.yaml", "lastro.lock", ".lastro"}, p.plan.Spec.NotCode...)
+	for _, d := range p.datasets {
+		out = append(out, d.Path)
+	}
+	for _, s := range p.plan.Spec.Steps {
+		for _, o := range s.Outputs {
+			out = append(out, o.Path)
+		}
+		out = append(out, s.Metrics...)
+		for _, f := range s.Reports {
+			out = append(out, f)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// inputs lists what the step reads. Datasets have a version now; outputs of
+// steps that will run have none yet.
+func (p *planner) inputs(ctx context.Context, c *PlanCell) error {
+	at := map[string]string{}
+	for _, in := range c.spec.Inputs {
+		found, err := p.input(ctx, c, in)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if other, clash := at[f.Path]; clash {
+				return lastro.Errorf(lastro.EInvalid, "its inputs %s and %s are both at %s", other, f.Name, f.Path)
+			}
+			at[f.Path] = f.Name
+			c.inputs = append(c.inputs, f)
+			if f.dataset == nil {
+				c.ingredients["input "+f.Name] = "of step " + f.Step
+			} else {
+				c.ingredients["input "+f.Name] = f.identity()
+			}
+		}
+	}
+	return nil
+}
+
+// identity is what an input of known content adds to the key.
+func (f plannedInput) identity() string {
+	if f.dataset == nil {
+		return string(f.Digest) + " at " + f.Path
+	}
+	id := string(f.Version) + " at " + f.Path
+	if len(f.hidden) > 0 {
+		id += " without " + strings.Join(f.hidden, ", ")
+	}
+	return id
+}
+
+func (p *planner) input(ctx context.Context, c *PlanCell, in Input) ([]plannedInput, error) {
+	if in.Dataset != "" {
+		d, err := p.dataset(ctx, in.Dataset)
+		if err != nil {
+			return nil, err
+		}
+		f := plannedInput{dataset: d, JobInput: JobInput{Name: d.Name, Path: d.Path, Digest: d.Digest, Dataset: d.Name, Version: d.Digest}}
+		if !c.needs.Sensitive {
+			for _, column := range d.Sensitive {
+				if !slices.Contains(c.spec.Sees, column) {
+					f.hidden = append(f.hidden, column)
+				}
+			}
+			slices.Sort(f.hidden)
+		}
+		if len(f.hidden) > 0 {
+			f.Digest = ""
+		}
+		return []plannedInput{f}, nil
+	}
+	from := p.steps[in.Step]
+	if len(from.Spec.Matrix) > 0 && from.Spec.Select == nil {
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0134", Msg: fmt.Sprintf("input %q: step %q has a matrix, and nothing says which cell goes on", in, in.Step),
+			Hint: "add `select: {best: metrics.NAME, goal: max}` to it"}
+	}
+	var out []plannedInput
+	for _, o := range from.Spec.Outputs {
+		if in.Output == "" || in.Output == o.Name {
+			out = append(out, plannedInput{JobInput: JobInput{Name: in.Step + "." + o.Name, Path: path.Clean(o.Path), Step: in.Step, Output: o.Name}})
+		}
+	}
+	if len(out) == 0 {
+		return nil, lastro.Errorf(lastro.EInvalid, "input %q: step %q declares no such output", in, in.Step)
+	}
+	return out, nil
+}
+
+func (p *planner) dataset(ctx context.Context, name string) (*Dataset, error) {
+	if d, ok := p.datasets[name]; ok {
+		return d, nil
+	}
+	if p.e.o.Datasets == nil {
+		return nil, lastro.Errorf(lastro.EInvalid, "dataset %q is not declared", name)
+	}
+	d, err := p.e.o.Datasets.Snapshot(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	d.Path = path.Clean(d.Path)
+	p.datasets[name] = &d
+	return &d, nil
+}
+
+// runtime adds the environment's identity, when it can be told.
+func (p *planner) runtime(ctx context.Context, c *PlanCell) error {
+	wanted := p.e.python(p.plan.Spec, c)
+	if wanted == nil {
+		return nil
+	}
+	c.symbolic["python wanted"] = wanted.Version + " " + wanted.Lock
+	rt, ok := p.runtimes[*wanted]
+	if !ok {
+		var err error
+		if rt, err = p.e.o.Runtimes.Find(ctx, *wanted); err != nil {
+			return err
+		}
+		p.runtimes[*wanted] = rt
+	}
+	c.runtime = rt
+	if rt.Digest != "" {
+		c.ingredients["python"] = string(rt.Digest)
+	}
+	return nil
+}
+
+// python returns the runtime that a cell wants, nil for none.
+func (e *Engine) python(spec Spec, c *PlanCell) *Python {
+	wanted := spec.Python
+	if c.spec.Python != nil {
+		wanted = *c.spec.Python
+	}
+	if !c.needs.Python || e.o.Runtimes == nil || wanted == (Python{}) {
+		return nil
+	}
+	return &wanted
+}
+
+// outlook says whether the cell is cached, will run, or depends on others.
+func (p *planner) outlook(ctx context.Context, ps *PlanStep, c *PlanCell) error {
+	switch {
+	case p.o.NoCache:
+		c.forced = "the cache was not asked (--no-cache)"
+	case !ps.Spec.Cache:
+		c.forced = "it is never cached (cache: false)"
+	case p.from[ps.Spec.Name]:
+		c.forced = "asked for (--from)"
+	}
+	if waits := p.fill(c); len(waits) > 0 {
+		c.Outlook, c.Why = Depends, "depends on "+strings.Join(waits, ", ")
+		return nil
+	}
+	if wanted := p.e.python(p.plan.Spec, c); wanted != nil && c.runtime.Digest == "" {
+		c.Outlook, c.Why = Miss, "the Python environment is not built yet"
+		return nil
+	}
+	var err error
+	if c.Key, err = cacheKey(c.ingredients); err != nil {
+		return err
+	}
+	if c.forced != "" {
+		c.Outlook, c.Why = Miss, c.forced
+		return nil
+	}
+	hit, why, err := p.e.cached(ctx, p.plan.Spec.Project, c)
+	if err != nil {
+		return err
+	}
+	if hit != nil {
+		c.Outlook, c.Why, c.hit = Hit, fmt.Sprintf("from #%d", hit.Run), hit
+		return nil
+	}
+	c.Outlook, c.Why = Miss, why
+	return p.explain(ctx, c)
+}
+
+// fill puts the digests of outputs that are known from the cache into the
+// inputs and returns the steps whose are not.
+func (p *planner) fill(c *PlanCell) (waits []string) {
+	for i := range c.inputs {
+		if f := &c.inputs[i]; f.dataset == nil {
+			if !f.take(p.selected[f.Step]) {
+				waits = append(waits, f.Step)
+				continue
+			}
+			c.ingredients["input "+f.Name] = f.identity()
+		}
+	}
+	slices.Sort(waits)
+	return slices.Compact(waits)
+}
+
+// take sets the digest from the step run that made the output.
+func (f *plannedInput) take(from *StepRun) bool {
+	if from == nil {
+		return false
+	}
+	a, ok := from.Output(f.Output)
+	f.Digest = a.Digest
+	return ok
+}
+
+// cached looks a key up. A hit whose outputs are no longer stored is none;
+// why then says so.
+func (e *Engine) cached(ctx context.Context, project string, c *PlanCell) (hit *StepRun, why string, err error) {
+	s, ok, err := e.o.Store.Hit(ctx, project, c.Key)
+	if err != nil || !ok {
+		return nil, "", err
+	}
+	for _, a := range s.Outputs {
+		there, err := e.o.Blobs.Has(ctx, a.Digest)
+		if err != nil {
+			return nil, "", err
+		}
+		if !there {
+			return nil, fmt.Sprintf("its %s of #%d is no longer stored", a.Name, s.Run), nil
+		}
+	}
+	return &s, "", nil
+}
+
+// explain says why a cell with a key misses the cache.
+func (p *planner) explain(ctx context.Context, c *PlanCell) error {
+	if c.Why != "" {
+		return nil
+	}
+	last, ok, err := p.e.o.Store.LastKeyed(ctx, p.plan.Spec.Project, c.spec.Name, c.Values)
+	if err != nil {
+		return err
+	}
+	c.Why, err = p.e.reason(ctx, last, ok, c, p.plan.Code, p.lastRuns)
+	return err
+}
+
+// reason compares a cell with the last one of its step.
+func (e *Engine) reason(ctx context.Context, last StepRun, ok bool, c *PlanCell, code map[string]string, memo map[int64]Run) (string, error) {
+	if !ok {
+		return "it has not run before", nil
+	}
+	if last.Key == c.Key {
+		return fmt.Sprintf("nothing changed since #%d, which %s", last.Run, ended(last.State)), nil
+	}
+	run, known := memo[last.Run]
+	if !known {
+		var err error
+		if run, err = e.o.Store.Run(ctx, last.Run); err != nil {
+			return "", err
+		}
+		memo[last.Run] = run
+	}
+	return changes(last.Ingredients, c.ingredients, changedFiles(run.Code, c.code, code)), nil
+}
+
+func ended(s State) string {
+	switch s {
+	case Cancelled:
+		return "was cancelled"
+	case Succeeded, Cached:
+		return "is no longer kept"
+	}
+	return string(s)
+}
+
+// digest names the plan by everything that decides what it does and can be
+// told before it runs: so it is the same after a crash in mid-run.
+func (p *planner) digest() (lastro.Digest, error) {
+	type cell struct {
+		Ingredients map[string]string
+		Forced      string
+	}
+	body := struct {
+		Project string
+		Commit  string
+		Params  map[string]any
+		Steps   map[string][]cell
+		Select  map[string]*Select
+	}{p.plan.Spec.Project, p.o.Git.Commit, p.plan.Spec.Params, map[string][]cell{}, map[string]*Select{}}
+	for _, s := range p.plan.Steps {
+		for _, c := range s.Cells {
+			body.Steps[s.Spec.Name] = append(body.Steps[s.Spec.Name], cell{c.symbolic, c.forced})
+		}
+		body.Select[s.Spec.Name] = s.Spec.Select
+	}
+	b, err := lastro.CanonicalJSON(body)
+	return lastro.DigestOf(b), err
+}
+
+// kind returns the kind of a step.
+func (e *Engine) kind(s StepSpec) (Kind, error) {
+	if k, ok := e.kinds[s.Kind]; ok {
+		return k, nil
+	}
+	names := slices.Sorted(maps.Keys(e.kinds))
+	err := &lastro.Error{Code: lastro.EUnsupported, ID: "L0135", Pos: s.Pos, Msg: fmt.Sprintf("step %q: there is no step kind %q", s.Name, s.Kind),
+		Hint: "there are " + strings.Join(names, ", ")}
+	if near := lastro.Nearest(s.Kind, names); near != "" {
+		err.Hint = "did you mean " + near + "?"
+	}
+	return nil, err
+}
+
+// local refuses paths that leave the workspace.
+func local(p string) bool { return p != "" && filepath.IsLocal(filepath.FromSlash(p)) }
+
+// MarshalJSON hides nothing and adds the inputs' names, for --json.
+func (c PlanCell) MarshalJSON() ([]byte, error) {
+	type plain PlanCell
+	ingredients := c.ingredients
+	return json.Marshal(struct {
+		plain
+		Ingredients map[string]string `json:"ingredients,omitempty"`
+	}{plain(c), ingredients})
+}

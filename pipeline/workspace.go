@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"lastro"
+)
+
+// workspaces are the folders work/RUN/STEP[.CELL]-ATTEMPT of one run. The
+// run's code lies beside them once (.code), so all its steps see the same.
+type workspaces struct {
+	base string // work/
+	dir  string // work/RUN
+
+	once sync.Once
+	err  error
+	old  []string // names of other runs' folders, which failures left
+}
+
+func newWorkspaces(o Options, run int64) *workspaces {
+	base := filepath.Join(o.StateDir, "work")
+	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10))}
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return w
+	}
+	for _, e := range entries {
+		if n, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && n < run {
+			w.old = append(w.old, e.Name())
+		}
+	}
+	return w
+}
+
+// fresh makes an empty workspace with the code of the cell in it.
+func (w *workspaces) fresh(ctx context.Context, j *Job, p *Plan, c *PlanCell) error {
+	w.forgetOld(cellName(j.Step.Name, j.Cell))
+	w.remove(j.Dir)
+	w.remove(j.Scratch)
+	for _, d := range []string{j.Dir, j.Scratch} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("make the workspace: %w", err)
+		}
+	}
+	if len(c.code) > 0 {
+		if w.once.Do(func() { w.err = w.code(ctx, p) }); w.err != nil {
+			return w.err
+		}
+		if err := copyFiles(filepath.Join(w.dir, ".code"), j.Dir, c.code); err != nil {
+			return err
+		}
+	}
+	return makeParents(j)
+}
+
+// code copies the run's code once. The folder appears whole or not at all, so
+// a run that goes on after a crash finds what it began with.
+func (w *workspaces) code(ctx context.Context, p *Plan) error {
+	dest := filepath.Join(w.dir, ".code")
+	if _, err := os.Stat(dest); err == nil {
+		return nil
+	}
+	temp := dest + ".part"
+	w.remove(temp)
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return err
+	}
+	if err := p.source.Copy(ctx, p.Code, temp); err != nil {
+		return err
+	}
+	return os.Rename(temp, dest)
+}
+
+// makeParents makes the folders into which the step writes, and the one where
+// it starts: a script expects the folders that its author has.
+func makeParents(j *Job) error {
+	s := j.Step
+	files := append([]string{filepath.Join(s.Workdir, "x")}, s.Metrics...)
+	for _, o := range s.Outputs {
+		files = append(files, o.Path)
+	}
+	for _, f := range s.Reports {
+		files = append(files, f)
+	}
+	made := map[string]bool{}
+	for _, f := range files {
+		d := filepath.Dir(j.Path(f))
+		if made[d] {
+			continue
+		}
+		made[d] = true
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFiles(from, to string, files map[string]string) error {
+	made := map[string]bool{}
+	for f := range files {
+		src, dest := filepath.Join(from, filepath.FromSlash(f)), filepath.Join(to, filepath.FromSlash(f))
+		if d := filepath.Dir(dest); !made[d] {
+			if err := os.MkdirAll(d, 0o700); err != nil {
+				return err
+			}
+			made[d] = true
+		}
+		if err := copyFile(src, dest); err != nil {
+			return fmt.Errorf("copy code: %w", err)
+		}
+	}
+	return nil
+}
+
+func copyFile(src, dest string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	fi, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(dest, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fi.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
+
+// forgetOld removes what earlier runs kept of a cell that failed.
+func (w *workspaces) forgetOld(cell string) {
+	for _, run := range w.old {
+		entries, err := os.ReadDir(filepath.Join(w.base, run))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if rest, ok := strings.CutPrefix(e.Name(), cell+"-"); ok && isNumber(rest) {
+				w.remove(filepath.Join(w.base, run, e.Name()))
+			}
+		}
+		_ = os.Remove(filepath.Join(w.base, run)) // only when it is empty
+	}
+}
+
+func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }
+
+// finish removes what a run that is over does not need.
+func (w *workspaces) finish() {
+	w.remove(filepath.Join(w.dir, ".code"))
+	w.remove(filepath.Join(w.dir, ".tmp"))
+	_ = os.Remove(w.dir)
+}
+
+// remove deletes a folder, also when a step left folders without write bit.
+func (w *workspaces) remove(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}
+
+// diskFull names what a person can mend.
+func diskFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0410", Msg: "the disk is full: nothing was lost, nothing more can be stored",
+			Hint: "free some space (lastro keeps its state in .lastro), then run the same command again", Err: err}
+	}
+	return err
+}

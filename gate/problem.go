@@ -32,6 +32,7 @@ var (
 	undeclared = regexp.MustCompile(`undeclared reference to '([^']+)'`)
 	expecting  = regexp.MustCompile(`,? expecting .*$`)
 	noOverload = regexp.MustCompile(`no such overload: ([^ (]+)(\(.*\))?`)
+	unexpected = regexp.MustCompile(`(?s)^token recognition error at: '(.*)'$`)
 	operator   = regexp.MustCompile(`^_?([^_a-zA-Z]+)_?$|^@(in)$`)
 )
 
@@ -47,6 +48,9 @@ func plain(msg string) string {
 		return "`" + symbol(m[1]) + "` does not fit its operands" + plainType(m[2])
 	}
 	msg = strings.TrimPrefix(msg, "Syntax error: ")
+	if m := unexpected.FindStringSubmatch(msg); m != nil {
+		return "the expression cannot be read: unexpected " + strings.TrimSpace(m[1])
+	}
 	msg = expecting.ReplaceAllString(msg, "")
 	msg = strings.ReplaceAll(msg, "'<EOF>'", "the end")
 	return "the expression cannot be read: " + msg

@@ -311,9 +311,10 @@ func (l *List[T]) decode(d *decoder, n ast.Node, f field) {
 	f.required = false
 	for _, item := range seq.Values {
 		var v T
-		before := len(d.problems)
-		d.value(reflect.ValueOf(&v).Elem(), item, f)
-		if len(d.problems) == before {
+		value := reflect.ValueOf(&v).Elem()
+		d.value(value, item, f)
+		// What could be read at all goes on, so that all its problems are found.
+		if at := value.FieldByName("At"); !at.IsValid() || at.Interface().(lastro.Pos).Line > 0 {
 			l.Items = append(l.Items, v)
 		}
 	}

@@ -22,9 +22,9 @@ type hole struct {
 var roots = map[string][]string{
 	"params": nil,
 	"matrix": nil,
-	"run":    {"id", "number", "project"},
-	"git":    {"commit", "branch", "dirty"},
-	"event":  {"kind", "actor", "ref", "title"},
+	"run":    {"id"},
+	"git":    {"commit", "branch", "author"},
+	"event":  nil,
 }
 
 var dotted = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)+$`)
@@ -91,6 +91,8 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 		return false
 	}
 	switch root {
+	case "event":
+		return true // what an event carries depends on what started the run
 	case "params":
 		if l.file.Params.File.Given() {
 			return true // what the file has is not known; that it is named is reported

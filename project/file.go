@@ -79,7 +79,7 @@ type DatasetNode struct {
 	Query     Text       `yaml:"query" later:"*" doc:"SQL file; its result is snapshotted"`
 	Path      Text       `yaml:"path" doc:"where steps find it; else at its source"`
 	Contract  Text       `yaml:"contract" doc:"Open Data Contract Standard file, checked before any step reads the data"`
-	OnFail    Text       `yaml:"on_fail" enum:"block|quarantine|warn" later:"quarantine|warn" doc:"what a violated contract does"`
+	OnFail    Text       `yaml:"on_fail" enum:"block|quarantine|warn" later:"quarantine" doc:"what a violated contract does"`
 	Sensitive List[Text] `yaml:"sensitive" doc:"columns that reach only built-in checks and steps that list them under sees"`
 	Key       List[Text] `yaml:"key" doc:"columns that identify a row"`
 	Subject   Text       `yaml:"subject" later:"*" doc:"column that names the person, for erasure"`

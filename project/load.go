@@ -74,7 +74,7 @@ func decodeFile(s *source, src []byte, f *File) bool {
 		if errors.As(err, &syntax) {
 			at, msg = s.pos(syntax.GetToken()), syntax.GetMessage()
 		}
-		s.report(at, "L0101", "the file is no YAML: "+msg, "check the indentation, the brackets and the quotes here and in the line above")
+		s.report(at, "L0101", "the file is no YAML: "+msg, yamlHint(msg))
 		return false
 	}
 	bodies := 0
@@ -99,6 +99,16 @@ func decodeFile(s *source, src []byte, f *File) bool {
 	return bodies == 1
 }
 
+func yamlHint(msg string) string {
+	switch {
+	case strings.Contains(msg, "mapping value is not allowed"):
+		return "a value with \": \" in it needs quotes around the whole"
+	case strings.Contains(msg, "\t"):
+		return "YAML indents with spaces, not with tabs"
+	}
+	return "check the indentation, the brackets and the quotes here and in the line above"
+}
+
 // loader turns the decoded file into a Project.
 type loader struct {
 	*source
@@ -108,6 +118,7 @@ type loader struct {
 	datasets map[string]data.Spec
 	steps    map[string]*StepNode
 	order    []string // steps, in the order of the file
+	outputs  []output // of all steps, without those that were refused
 }
 
 func (l *loader) translate() {

@@ -102,7 +102,7 @@ func (l *loader) strategy(n *StrategyNode) deploy.Strategy {
 		s.Steps = append(s.Steps, share)
 	}
 	switch {
-	case len(s.Steps) == 0 && len(n.Canary.Items) == 0:
+	case len(n.Canary.Items) == 0:
 		l.report(n.Canary.At, "L0106", "a canary needs shares", "such as [10%, 50%, 100%]")
 	case len(s.Steps) > 0 && s.Steps[len(s.Steps)-1] < 1:
 		l.report(n.Canary.Items[len(n.Canary.Items)-1].At, "L0106", "the last share of a canary is 100%", "such as [10%, 50%, 100%]")

@@ -89,28 +89,25 @@ func (l *loader) stepInputs(n *StepNode, s *pipeline.StepSpec) {
 	}
 }
 
+// output is a path that a step writes, and where the file says so.
+type output struct {
+	step, path string
+	at         lastro.Pos
+}
+
 // sameOutputs reports two outputs at one path, or one within the other.
 func (l *loader) sameOutputs() {
-	type owner struct {
-		step, path string
-		at         lastro.Pos
-	}
-	var all []owner
-	for _, step := range l.order {
-		for _, o := range l.steps[step].Outputs.Named.Entries {
-			mine := owner{step, path.Clean(o.Value.Value), o.Value.At}
-			for _, other := range all {
-				if within(mine.path, other.path) || within(other.path, mine.path) {
-					l.report(mine.at, "L0123", fmt.Sprintf("%q is written by step %q too (line %d)", mine.path, other.step, other.at.Line), "each output needs a path of its own")
-					break
-				}
+	for i, mine := range l.outputs {
+		for _, other := range l.outputs[:i] {
+			if within(mine.path, other.path) || within(other.path, mine.path) {
+				l.report(mine.at, "L0123", fmt.Sprintf("%q is written by step %q too (line %d)", mine.path, other.step, other.at.Line), "each output needs a path of its own")
+				break
 			}
-			for _, d := range l.project.Datasets {
-				if within(mine.path, d.Source) || within(d.Source, mine.path) && d.Source != "" {
-					l.report(mine.at, "L0123", fmt.Sprintf("%q lies in the data of %q", mine.path, d.Name), "each output needs a path of its own, such as work/"+path.Base(mine.path))
-				}
+		}
+		for _, d := range l.project.Datasets {
+			if within(mine.path, d.Source) || within(d.Source, mine.path) {
+				l.report(mine.at, "L0123", fmt.Sprintf("%q lies in the data of %q", mine.path, d.Name), "each output needs a path of its own, such as work/"+path.Base(mine.path))
 			}
-			all = append(all, mine)
 		}
 	}
 }

@@ -25,6 +25,9 @@ func (l *loader) translateMonitor() {
 	for _, e := range l.project.Environments {
 		environments = append(environments, e.Name)
 	}
+	if _, ok := l.project.Environment("local"); ok && !contains(environments, "local") {
+		environments = append(environments, "local")
+	}
 	for _, e := range l.file.Monitor.Entries {
 		n := e.Value
 		spec := monitor.Spec{Environment: e.Key.Value, Pos: e.Key.At}

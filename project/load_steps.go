@@ -103,7 +103,7 @@ func (l *loader) stepWork(key Text, n *StepNode, s *pipeline.StepSpec, sc scope)
 		l.report(n.Uses.At, "L0105", fmt.Sprintf("step %q has both run and uses", key.Value), "keep one of them")
 		return
 	case !runs && !n.Uses.Given() && !n.Notebook.Given():
-		if !l.hasProblemIn(n.At.Line) {
+		if !l.hasProblemIn(n.At.Line) && !l.hasProblemIn(key.At.Line) {
 			l.report(key.At, "L0103", fmt.Sprintf("step %q does nothing: it has neither run nor uses", key.Value), "run: python script.py")
 		}
 		return
@@ -124,7 +124,11 @@ func (l *loader) stepWork(key Text, n *StepNode, s *pipeline.StepSpec, sc scope)
 		single := sc
 		single.single = true
 		for _, t := range argv.Items {
-			l.checkAll(t, single)
+			for _, h := range holes(t.Value) {
+				if l.check(t, h, single) {
+					s.Vars, _ = withVar(s.Vars, h.expr)
+				}
+			}
 		}
 		s.Argv = values(argv)
 		if len(argv.Items) > 0 {
@@ -179,6 +183,9 @@ func didYouMean(name string, candidates []string) string {
 	}
 	if len(candidates) == 0 {
 		return ""
+	}
+	if len(candidates) > 8 {
+		return fmt.Sprintf("there is %s and %d more", strings.Join(candidates[:8], ", "), len(candidates)-8)
 	}
 	return "there is " + strings.Join(candidates, ", ")
 }
@@ -262,6 +269,7 @@ func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
 			l.report(o.Value.At, "L0124", fmt.Sprintf("an output cannot be %q", o.Value.Value), "choose a path of its own, such as work/"+o.Key.Value)
 		} else if p != "" {
 			s.Outputs = append(s.Outputs, pipeline.Output{Name: o.Key.Value, Path: p})
+			l.outputs = append(l.outputs, output{s.Name, p, o.Value.At})
 		}
 		if strings.ContainsAny(o.Key.Value, "./ \\") || o.Key.Value == "" {
 			l.report(o.Key.At, "L0106", fmt.Sprintf("%q is no name for an output", o.Key.Value), "use letters, digits, _ and -")
@@ -286,7 +294,7 @@ func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // stepEnv keeps literal values in Env; a value that is one expression becomes
-// a variable. Text around an expression stays for the engine to resolve.
+// a variable.
 func (l *loader) stepEnv(n *StepNode, s *pipeline.StepSpec, sc scope) {
 	sc.single = true
 	for _, e := range n.Env.Entries {
@@ -303,7 +311,10 @@ func (l *loader) stepEnv(n *StepNode, s *pipeline.StepSpec, sc scope) {
 			}
 			continue
 		}
-		l.checkAll(e.Value, sc)
+		if len(hs) > 0 {
+			l.unsupported(e.Value.at(hs[0].start, hs[0].end-hs[0].start), "text around an expression in env", "give the expression a variable of its own and join them in the script")
+			continue
+		}
 		if s.Env == nil {
 			s.Env = map[string]string{}
 		}
@@ -330,7 +341,7 @@ func (l *loader) matrix(n *StepNode, sc *scope) []pipeline.Axis {
 				l.report(v.At, "L0105", fmt.Sprintf("axis %q wants numbers, texts or true and false", axis.Name), "")
 			}
 		}
-		if len(axis.Values) == 0 && e.Value.Values.At.Line > 0 {
+		if len(e.Value.Values.Items) == 0 && e.Value.Values.At.Line > 0 {
 			l.report(e.Key.At, "L0105", fmt.Sprintf("axis %q has no values", axis.Name), "such as [1, 2]")
 		}
 		cells *= max(1, len(axis.Values))

@@ -238,7 +238,7 @@ func (c *shellCompiler) hole(i int) int {
 	}
 	if why := c.danger(h.end); why != "" {
 		c.l.report(at, "L0134", "the shell would read this value as code: it stands "+why,
-			"pass it to the script as an argument of its own, or give it to the step as env: {VALUE: \""+"${{ "+h.expr+" }}\"}")
+			"pass it to a script as an argument of its own, where it stays data: python script.py ${{ "+h.expr+" }}")
 		return h.end
 	}
 	name := c.variable(h.expr)
@@ -252,21 +252,25 @@ func (c *shellCompiler) hole(i int) int {
 	return h.end
 }
 
-func (c *shellCompiler) variable(expr string) string {
-	for _, v := range c.vars {
-		if v.Expr == expr && strings.HasPrefix(v.Name, exprPrefix) {
-			return v.Name
-		}
-	}
+func (c *shellCompiler) variable(expr string) (name string) {
+	c.vars, name = withVar(c.vars, expr)
+	return name
+}
+
+// withVar gives an expression a variable, the same one each time.
+func withVar(vars []pipeline.Var, expr string) ([]pipeline.Var, string) {
 	n := 1
-	for _, v := range c.vars {
-		if strings.HasPrefix(v.Name, exprPrefix) {
-			n++
+	for _, v := range vars {
+		if !strings.HasPrefix(v.Name, exprPrefix) {
+			continue
 		}
+		if v.Expr == expr {
+			return vars, v.Name
+		}
+		n++
 	}
 	name := fmt.Sprintf("%s%d", exprPrefix, n)
-	c.vars = append(c.vars, pipeline.Var{Name: name, Expr: expr})
-	return name
+	return append(vars, pipeline.Var{Name: name, Expr: expr}), name
 }
 
 const exprPrefix = "LASTRO_EXPR_"
@@ -425,7 +429,7 @@ func (c *shellCompiler) heredocLine(from, to int, h heredoc) {
 		case h.toShell:
 			c.l.report(at, "L0134", "the shell would read this value as code: it stands in the text of another shell", "pass it as an argument: bash -s -- \"${{ "+hole.expr+" }}\" <<'EOF'")
 		case strings.Count(before, "$((") > strings.Count(before, "))") || strings.Count(before, "${") > strings.Count(before, "}"):
-			c.l.report(at, "L0134", "the shell would read this value as code: it stands in arithmetic or inside ${ }", "give it to the step as env and use that")
+			c.l.report(at, "L0134", "the shell would read this value as code: it stands in arithmetic or inside ${ }", "pass it to a script as an argument of its own, where it stays data")
 		case c.l.check(c.text, hole, c.scope):
 			c.out.WriteString("${" + c.variable(hole.expr) + "}")
 		}

@@ -307,4 +307,3 @@ func (rule *Rule) Threshold() string {
 func (rule *Rule) Warns() bool {
 	return slices.Contains(words("info warning warn low minor trivial"), strings.ToLower(strings.TrimSpace(rule.Severity)))
 }
-

@@ -201,7 +201,12 @@ func (r *yamlReader) mapping(values []*ast.MappingValueNode, tk *token.Token, de
 	return out
 }
 
+// get returns the value of a key; nil when the node, the key or the value is
+// not there.
 func (n *node) get(key string) *node {
+	if n == nil {
+		return nil
+	}
 	for _, e := range n.entries {
 		if e.key == key && e.val.kind != 'n' {
 			return e.val

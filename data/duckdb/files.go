@@ -3,7 +3,10 @@
 package duckdb
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -149,9 +152,43 @@ func (f fileSet) reader(asText bool) (string, error) {
 		if asText {
 			how = "all_varchar = true"
 		}
-		return "read_csv(" + list + ", header = true, union_by_name = true, hive_partitioning = false, " + how + ")", nil
+		mark, err := delimiter(f.paths[0])
+		if err != nil {
+			return "", err
+		}
+		return "read_csv(" + list + `, delim = ` + text(mark) + `, quote = '"', escape = '"', comment = '', skip = 0, header = true, union_by_name = true, hive_partitioning = false, ` + how + ")", nil
 	case ndjson:
 		return "read_json(" + list + ", format = 'newline_delimited', union_by_name = true, hive_partitioning = false, sample_size = -1)", nil
 	}
 	return "read_json(" + list + ", format = 'auto', union_by_name = true, hive_partitioning = false, sample_size = -1)", nil
+}
+
+// delimiter is the mark that separates the names in the first line of a CSV
+// file. It is settled here because a parser that guesses from all rows takes a
+// ragged file for one with a single column.
+func delimiter(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", failed("the data file %s cannot be read: %s", path, plain(err))
+	}
+	defer file.Close()
+	head, err := bufio.NewReader(io.LimitReader(file, 1<<20)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", failed("the data file %s cannot be read: %s", path, plain(err))
+	}
+	counts, quoted := map[rune]int{}, false
+	for _, r := range head {
+		if r == '"' {
+			quoted = !quoted
+		} else if !quoted {
+			counts[r]++
+		}
+	}
+	best := ','
+	for _, r := range ";\t|" {
+		if counts[r] > counts[best] {
+			best = r
+		}
+	}
+	return string(best), nil
 }

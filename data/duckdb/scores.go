@@ -64,7 +64,7 @@ func (s *session) answers(log relation, req data.ScoresRequest) (string, error) 
 		when = "(_t, _req, _row)"
 	}
 	name := s.name()
-	query := fmt.Sprintf("CREATE TABLE %s AS SELECT k, arg_max(score, at) AS score FROM (SELECT %s AS k, %s AS score, %s AS at FROM %s) WHERE k IS NOT NULL AND isfinite(score) GROUP BY k",
+	query := fmt.Sprintf("CREATE TABLE %s AS SELECT k, arg_max(score, asked) AS score FROM (SELECT %s AS k, %s AS score, %s AS asked FROM %s) WHERE k IS NOT NULL AND isfinite(score) GROUP BY k",
 		name, asText(join), asNumber(score), when, log.name)
 	return name, s.exec(query)
 }

@@ -136,9 +136,9 @@ func (k *splitter) cut(timed string, from time.Time, before *time.Time, share fl
 	if before != nil {
 		inside += " AND lastro_at < " + timestamp(*before)
 	}
-	query := fmt.Sprintf(`WITH moments AS (SELECT lastro_at AS at, count(*) AS n FROM %[1]s WHERE %[2]s GROUP BY at),
-		tails AS (SELECT at, sum(n) OVER (ORDER BY at DESC) AS tail, row_number() OVER (ORDER BY at) AS place FROM moments)
-		SELECT at FROM tails WHERE place > 1 ORDER BY abs(tail - %[3]v * (SELECT count(*) FROM %[1]s WHERE %[4]s)), at DESC LIMIT 1`, timed, inside, share, span)
+	query := fmt.Sprintf(`WITH moments AS (SELECT lastro_at, count(*) AS n FROM %[1]s WHERE %[2]s GROUP BY lastro_at),
+		tails AS (SELECT lastro_at, sum(n) OVER (ORDER BY lastro_at DESC) AS tail, row_number() OVER (ORDER BY lastro_at) AS place FROM moments)
+		SELECT lastro_at FROM tails WHERE place > 1 ORDER BY abs(tail - %[3]v * (SELECT count(*) FROM %[1]s WHERE %[4]s)), lastro_at DESC LIMIT 1`, timed, inside, share, span)
 	var at sql.NullTime
 	err := k.row(query, &at)
 	if err == sql.ErrNoRows {

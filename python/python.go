@@ -6,11 +6,7 @@
 // environment is the project's matter; running Python is the executor's.
 package python
 
-import (
-	"context"
-
-	"lastro"
-)
+import "lastro"
 
 // Wanted says which environment a project or step wants.
 type Wanted struct {
@@ -23,7 +19,8 @@ type Wanted struct {
 	Lock string
 	Own  bool
 
-	// Version is "3.11" or "3.11.9"; "" takes the newest Python found.
+	// Version is "3.11" or "3.11.9"; "" takes what the lock was made for, or
+	// else the first python3 that is found.
 	Version string
 }
 
@@ -74,17 +71,5 @@ type Resolver struct {
 type Plan struct {
 	Locked bool // the lock is there and matches the requirements and version
 	Built  bool // the environment of that lock is complete
-	Env    *Env // when both
+	Env    *Env // when both, else nil
 }
-
-// Find says whether Ensure would be quick, and returns the environment when it
-// is there. It reads and hashes the two small files and starts no process.
-func (r *Resolver) Find(w Wanted) (Plan, error) { return Plan{}, errUnfinished }
-
-// Ensure returns the environment, after writing the lock and building it when
-// they are missing or do not match. What the user can mend (no such Python, an
-// unknown package) is EInvalid or EFailed with a hint; ctx ends it early and
-// leaves nothing half-built behind that a later call would use.
-func (r *Resolver) Ensure(ctx context.Context, w Wanted) (*Env, error) { return nil, errUnfinished }
-
-var errUnfinished = lastro.Errorf(lastro.EUnsupported, "Python environments are not built yet")

@@ -148,9 +148,7 @@ func TestEnsure(t *testing.T) {
 			quickTheSecondTime(t, w, first)
 			rebuildIncomplete(t, w, first)
 			refuseUnknown(t, w)
-			if tool == "uv" { // with pip each takes seconds, and nothing in it depends on the tool
-				oneBuildsForTwo(t, w, first)
-			}
+			oneBuildsForAll(t, w, first)
 		})
 	}
 }
@@ -244,7 +242,7 @@ func refuseUnknown(t *testing.T, w *world) {
 	w.progress()
 }
 
-func oneBuildsForTwo(t *testing.T, w *world, first *Env) {
+func oneBuildsForAll(t *testing.T, w *world, first *Env) {
 	wheel(t, w.links, "gamma", "1.0")
 	w.require(t, "gamma\n")
 	var all sync.WaitGroup

@@ -34,17 +34,53 @@ type report struct {
 	} `json:"install"`
 }
 
-// compilePip pins the requirements by pip, asked from an environment of its
-// own: the machine's pip may be absent or old. Its lock has the one archive
-// that fits this platform, where uv's has all of a version.
+// oldestPip is the first pip with both --report and --python.
+const oldestPip = "22.3"
+
+// pip returns the interpreter of a virtual environment that holds nothing but
+// pip, made once for each Python: the machine's own pip may be absent, old or
+// forbidden to install, and making one takes seconds.
+func (r *Resolver) pip(ctx context.Context, py *interpreter) (string, error) {
+	tool := &Env{Dir: filepath.Join(r.cacheDir(), "pip", py.version)}
+	tool.Python = filepath.Join(tool.Dir, "bin", "python")
+	held, err := r.hold(ctx, "pip-"+py.version, "another lastro sets up pip")
+	if err != nil {
+		return "", err
+	}
+	defer held.Close()
+	if complete(tool) {
+		return tool.Python, nil
+	}
+	if err := os.RemoveAll(tool.Dir); err != nil {
+		return "", err
+	}
+	if err := r.makeVenv(ctx, tool.Dir, py, held); err != nil {
+		return "", err
+	}
+	c := r.command(ctx, "/", tool.Python, "-c", "import pip; print(pip.__version__)")
+	version, err := c.output()
+	if err != nil {
+		return "", toolError(ctx, c, err, fmt.Sprintf("Python %s has no pip", py.version), "")
+	}
+	if older(strings.TrimSpace(version), oldestPip) {
+		c = r.command(ctx, "/", tool.Python, "-m", "pip", "install", "--upgrade", "pip>="+oldestPip).holding(held)
+		if err := c.run(); err != nil {
+			return "", toolError(ctx, c, err, fmt.Sprintf("pip %s is too old and could not be renewed", strings.TrimSpace(version)), "")
+		}
+	}
+	return tool.Python, writeFile(filepath.Join(tool.Dir, completeFile), nil, 0o644)
+}
+
+// compilePip pins the requirements by pip. Its lock has the one archive that
+// fits this platform, where uv's has all of a version.
 func (r *Resolver) compilePip(ctx context.Context, w Wanted, py *interpreter, tmp string, held *os.File) (string, error) {
 	r.say(fmt.Sprintf("pinning %s with pip for Python %s", filepath.Base(w.Requirements), py.version))
-	venv := filepath.Join(tmp, "venv")
-	if err := r.makeVenv(ctx, venv, py, held); err != nil {
+	pip, err := r.pip(ctx, py)
+	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(tmp, "report.json")
-	c := r.command(ctx, filepath.Dir(w.Requirements), filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--dry-run", "--ignore-installed",
+	c := r.command(ctx, filepath.Dir(w.Requirements), pip, "-m", "pip", "install", "--dry-run", "--ignore-installed",
 		"--progress-bar", "off", "--report", out, "-r", filepath.Base(w.Requirements)).holding(held)
 	if err := c.run(); err != nil {
 		return "", toolError(ctx, c, err, "pip could not pin the requirements", w.Requirements)
@@ -88,8 +124,8 @@ func (rep report) lock(requirements string) (string, error) {
 	return strings.Join(pins, ""), nil
 }
 
-func (r *Resolver) makeVenv(ctx context.Context, dir string, py *interpreter, held *os.File) error {
-	c := r.command(ctx, "/", py.path, "-I", "-m", "venv", dir).holding(held)
+func (r *Resolver) makeVenv(ctx context.Context, dir string, py *interpreter, held *os.File, flags ...string) error {
+	c := r.command(ctx, "/", py.path, append([]string{"-I", "-m", "venv", dir}, flags...)...).holding(held)
 	if err := c.run(); err != nil {
 		return toolError(ctx, c, err, fmt.Sprintf("Python %s could not make a virtual environment", py.version), "")
 	}
@@ -97,23 +133,28 @@ func (r *Resolver) makeVenv(ctx context.Context, dir string, py *interpreter, he
 }
 
 // installPip builds an environment by venv and pip, which writes byte code.
+// As with uv, pip itself is not in it.
 func (r *Resolver) installPip(ctx context.Context, e *Env, lock *lockText, py *interpreter, held *os.File) error {
 	r.say(fmt.Sprintf("building a Python %s environment with pip (%d packages)", py.version, len(lock.pins)))
-	if err := r.makeVenv(ctx, e.Dir, py, held); err != nil {
+	if err := r.makeVenv(ctx, e.Dir, py, held, "--without-pip"); err != nil {
 		return err
 	}
 	if len(lock.pins) == 0 {
 		return nil
 	}
+	pip, err := r.pip(ctx, py)
+	if err != nil {
+		return err
+	}
 	file, err := lock.save(e)
 	if err != nil {
 		return err
 	}
-	args := []string{"-m", "pip", "install", "--no-deps", "--compile", "--progress-bar", "off"}
+	args := []string{"-m", "pip", "--python", e.Python, "install", "--no-deps", "--compile", "--progress-bar", "off"}
 	if lock.hashed {
 		args = append(args, "--require-hashes")
 	}
-	c := r.command(ctx, "/", e.Python, append(args, "-r", file)...).holding(held)
+	c := r.command(ctx, "/", pip, append(args, "-r", file)...).holding(held)
 	if err := c.run(); err != nil {
 		return toolError(ctx, c, err, "pip could not install what lastro.lock pins", file)
 	}

@@ -217,6 +217,11 @@ func (l *loader) translateData() {
 				l.report(n.Contract.At, "L0125", fmt.Sprintf("there is no contract %q", spec.Contract), l.nearFile(spec.Contract, "lastro data draft writes one from the data"))
 			}
 		}
+		for _, source := range []string{spec.Source, spec.Path} {
+			if source != "" {
+				l.project.Pipeline.NotCode = append(l.project.Pipeline.NotCode, source)
+			}
+		}
 		l.datasets[spec.Name] = spec
 		l.project.Datasets = append(l.project.Datasets, spec)
 	}

@@ -43,20 +43,3 @@ func (p *Project) Dataset(name string) (data.Spec, bool) {
 	}
 	return data.Spec{}, false
 }
-
-// Section is one part of Explain: a heading and its lines.
-type Section struct {
-	Heading string   `json:"heading"` // "When", "What happens" ...
-	Items   []Item   `json:"items"`
-	Notes   []string `json:"notes,omitempty"`
-}
-
-// Item is one line of a section; Numbered items are steps of the way.
-type Item struct {
-	Name string   `json:"name,omitempty"`
-	Text string   `json:"text"`
-	More []string `json:"more,omitempty"`
-}
-
-// Explain says in plain words what a project does (design CLI 6).
-func Explain(p *Project) []Section { return nil }

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package project
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"lastro/data"
+	"lastro/deploy"
+	"lastro/gate"
+	"lastro/monitor"
+	"lastro/pipeline"
+)
+
+// Section is one part of Explain: a heading and its lines.
+type Section struct {
+	Heading string   `json:"heading"` // "When", "What happens" ...
+	Items   []Item   `json:"items"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Item is one line of a section. One with a name is a station on the way from
+// data to production; those are numbered through all sections.
+type Item struct {
+	Name string   `json:"name,omitempty"`
+	Text string   `json:"text"`
+	More []string `json:"more,omitempty"`
+}
+
+// Explain says in plain words what a project does (design CLI 6).
+func Explain(p *Project) []Section {
+	sections := []Section{{Heading: "When", Items: []Item{{Text: strings.Join(starts(p), " · ")}}}}
+	happens := Section{Heading: "What happens"}
+	for _, d := range p.Datasets {
+		happens.Items = append(happens.Items, explainDataset(d))
+	}
+	for _, s := range inOrder(p.Pipeline.Steps) {
+		happens.Items = append(happens.Items, explainStep(p, s))
+	}
+	if p.Model != nil {
+		happens.Items = append(happens.Items, explainModel(p))
+	}
+	sections = append(sections, happens)
+	if len(p.Environments) > 0 {
+		goes := Section{Heading: "Where it goes"}
+		for _, e := range p.Environments {
+			goes.Items = append(goes.Items, explainEnvironment(e))
+		}
+		sections = append(sections, goes)
+	}
+	if len(p.Monitors) > 0 {
+		watched := Section{Heading: "What is watched"}
+		for _, m := range p.Monitors {
+			watched.Items = append(watched.Items, explainMonitor(m))
+		}
+		sections = append(sections, watched)
+	}
+	return append(sections, Section{Heading: "Built in, so not in the file", Items: []Item{{
+		Text: "a step whose command, code, inputs, params and packages are unchanged is taken from the cache · only declared outputs survive a step · every decision is kept with the values it saw"}}})
+}
+
+func starts(p *Project) []string {
+	out := []string{"by hand (lastro run)"}
+	for _, m := range p.Monitors {
+		if m.Retrain != nil {
+			out = append(out, fmt.Sprintf("an alert from %s (%s)", m.Environment, strings.Join(m.Retrain.When, ", ")))
+		}
+	}
+	return out
+}
+
+// inOrder sorts steps so that each comes after what it waits for, otherwise in
+// the order of the file.
+func inOrder(steps []pipeline.StepSpec) []pipeline.StepSpec {
+	byName := map[string]pipeline.StepSpec{}
+	for _, s := range steps {
+		byName[s.Name] = s
+	}
+	var out []pipeline.StepSpec
+	done := map[string]bool{}
+	var add func(s pipeline.StepSpec)
+	add = func(s pipeline.StepSpec) {
+		if done[s.Name] {
+			return
+		}
+		done[s.Name] = true
+		for _, n := range s.Needs {
+			add(byName[n])
+		}
+		for _, in := range s.Inputs {
+			if in.Step != "" {
+				add(byName[in.Step])
+			}
+		}
+		out = append(out, s)
+	}
+	for _, s := range steps {
+		add(s)
+	}
+	return out
+}
+
+func explainDataset(d data.Spec) Item {
+	item := Item{Name: d.Name, Text: "data in " + d.Source + "; its content is its version"}
+	if d.Contract != "" {
+		item.Text = fmt.Sprintf("data in %s, checked against %s; a violation stops the run before any step reads it", d.Source, d.Contract)
+		if d.OnFail == "warn" {
+			item.Text = fmt.Sprintf("data in %s, checked against %s; a violation is said and does not stop the run", d.Source, d.Contract)
+		}
+	}
+	if len(d.Sensitive) > 0 {
+		item.More = append(item.More, fmt.Sprintf("%s: left out of what steps read, except built-in checks and steps that list them", strings.Join(d.Sensitive, ", ")))
+	}
+	return item
+}
+
+func explainStep(p *Project, s pipeline.StepSpec) Item {
+	item := Item{Name: s.Name}
+	var with map[string]any
+	_ = json.Unmarshal(s.With, &with) // the loader has made it
+	switch s.Kind {
+	case "lastro/split":
+		item.Text = explainSplit(with)
+	case "lastro/compare":
+		model := "the model"
+		if p.Model != nil {
+			model = p.Model.Name + "@" + word(with["against"], "champion")
+		}
+		item.Text = fmt.Sprintf("scores the candidate and %s on the same rows: %s", model, words(with["metrics"]))
+	case "lastro/fairness":
+		item.Text = fmt.Sprintf("rates by %s, and their differences with intervals", words(with["groups"]))
+	default:
+		item.Text = firstLine(s)
+	}
+	item.Text += explainMatrix(s)
+	if len(s.Reports) > 0 {
+		item.Text += "; its test report counts"
+	}
+	if len(s.Sees) > 0 {
+		item.More = append(item.More, "may read the sensitive columns "+strings.Join(s.Sees, ", "))
+	}
+	if !s.Cache {
+		item.More = append(item.More, "runs every time")
+	}
+	if s.Timeout > 0 {
+		item.More = append(item.More, "stopped after "+span(s.Timeout))
+	}
+	return item
+}
+
+// firstLine is a command for a person: its expressions as they were written.
+func firstLine(s pipeline.StepSpec) string {
+	text := strings.Join(s.Argv, " ")
+	if s.Shell != "" {
+		text = s.Shell
+		for _, v := range s.Vars {
+			text = strings.NewReplacer(`"$`+v.Name+`"`, "<"+v.Expr+">", "${"+v.Name+"}", "<"+v.Expr+">").Replace(text)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if len(lines) > 1 {
+		return fmt.Sprintf("%s … (%d lines)", lines[0], len(lines))
+	}
+	return lines[0]
+}
+
+func explainSplit(with map[string]any) string {
+	text := "splits at random"
+	switch {
+	case word(with["by"], "") == "time":
+		text = "splits by time"
+		if c := word(with["column"], ""); c != "" {
+			text += " of " + c
+		}
+		if w := word(with["window"], ""); w != "" {
+			text += ", the newest " + w
+		}
+	case with["stratify"] != nil:
+		text += ", equal shares of " + words(with["stratify"])
+	}
+	if t := word(with["test"], ""); t != "" {
+		text += "; test: " + t
+	}
+	if with["no_overlap"] != nil {
+		text += fmt.Sprintf("; refuses a %s on both sides", words(with["no_overlap"]))
+	}
+	return text
+}
+
+func explainMatrix(s pipeline.StepSpec) string {
+	if len(s.Matrix) == 0 {
+		return ""
+	}
+	cells := 1
+	var axes []string
+	for _, a := range s.Matrix {
+		cells *= len(a.Values)
+		axes = append(axes, fmt.Sprintf("%d × %s", len(a.Values), a.Name))
+	}
+	text := fmt.Sprintf("; %d variants (%s)", cells, strings.Join(axes, ", "))
+	if s.Parallel > 0 {
+		text += fmt.Sprintf(", %d at a time", s.Parallel)
+	}
+	if s.Select == nil {
+		return text
+	}
+	best := map[string]string{"max": "highest", "min": "lowest"}[s.Select.Goal]
+	metric := strings.TrimPrefix(s.Select.Best, "metrics.")
+	if s.Select.AverageOver != "" {
+		return text + fmt.Sprintf("; the one with the %s mean %s over %s goes on", best, metric, s.Select.AverageOver)
+	}
+	return text + fmt.Sprintf("; the one with the %s %s goes on", best, metric)
+}
+
+func explainModel(p *Project) Item {
+	aliases := []string{"candidate", "challenger", "champion"}
+	for _, a := range p.Model.Protect {
+		if !slices.Contains(aliases, a) {
+			aliases = append(aliases, a)
+		}
+	}
+	item := Item{Name: p.Model.Name}
+	source := p.Model.Step + "." + p.Model.Output
+	switch len(p.Rules) {
+	case 0:
+		item.Text = fmt.Sprintf("registered from %s; no condition is declared", source)
+	case 1:
+		item.Text = fmt.Sprintf("registered from %s; one condition must hold before %s moves to it, whoever asks", source, strings.Join(aliases, ", "))
+	default:
+		item.Text = fmt.Sprintf("registered from %s; %d conditions must hold before %s moves to it, whoever asks", source, len(p.Rules), strings.Join(aliases, ", "))
+	}
+	for _, r := range p.Rules {
+		item.More = append(item.More, explainRule(r))
+	}
+	return item
+}
+
+func explainRule(r gate.Rule) string {
+	text := r.Check
+	if r.Name != r.Check {
+		text = r.Name + ": " + r.Check
+	}
+	switch r.OnFail {
+	case gate.Approve:
+		text += " (else a named person may waive it until a date)"
+	case gate.Warn:
+		text += " (else it is only said)"
+	}
+	if r.First == "pass" {
+		text += " (the first version passes)"
+	}
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	return text
+}
+
+func explainEnvironment(e deploy.Spec) Item {
+	item := Item{Name: e.Name, Text: fmt.Sprintf("serves %s@%s; ", e.Model, e.Alias)}
+	if e.Strategy.Kind != "canary" {
+		item.Text += "a new version takes all traffic at once"
+		return item
+	}
+	var shares []string
+	for _, s := range e.Strategy.Steps {
+		shares = append(shares, strconv.FormatFloat(s*100, 'g', 6, 64)+" %")
+	}
+	item.Text += "a new version gets " + strings.Join(shares, " → ") + " of the traffic"
+	var each []string
+	if e.Strategy.Hold > 0 {
+		each = append(each, span(e.Strategy.Hold)+" each")
+	}
+	if e.Strategy.MinRequests > 0 {
+		each = append(each, fmt.Sprintf("at least %d requests per step", e.Strategy.MinRequests))
+	}
+	if len(each) > 0 {
+		item.Text += ", " + strings.Join(each, ", ")
+	}
+	if len(e.RollbackIf) > 0 {
+		item.More = append(item.More, "goes back by itself if "+strings.Join(e.RollbackIf, " or "))
+	}
+	return item
+}
+
+func explainMonitor(m monitor.Spec) Item {
+	item := Item{Name: m.Environment}
+	var what []string
+	if d := m.Drift; d != nil {
+		what = append(what, fmt.Sprintf("drift of the columns against %s.%s", d.Step, d.Output))
+		item.More = append(item.More, fmt.Sprintf("drift: windows of %s by event time, from %d rows on; said from %g, an alert from %g", span(d.Window), d.MinRows, d.Warn, d.Alert))
+	}
+	if p := m.Performance; p != nil {
+		what = append(what, fmt.Sprintf("%s when the labels of %s arrive (after %s)", p.Metric, p.Labels, span(p.Delay)))
+		if p.Alert != "" {
+			item.More = append(item.More, "performance: an alert if "+p.Alert)
+		}
+	}
+	item.Text = strings.Join(what, "; ")
+	if r := m.Retrain; r != nil {
+		text := fmt.Sprintf("an alert on %s trains again", strings.Join(r.When, " or "))
+		if r.NewLabels > 0 {
+			text += fmt.Sprintf(" when %d new labels are there", r.NewLabels)
+		}
+		if r.Max > 0 {
+			text += fmt.Sprintf(", at most %d in %s", r.Max, span(r.Per))
+		}
+		item.More = append(item.More, text+", through the same conditions")
+	}
+	if len(m.Notify) > 0 {
+		item.More = append(item.More, "alerts are told to "+strings.Join(m.Notify, ", "))
+	}
+	return item
+}
+
+// span spells a duration in its largest whole unit.
+func span(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "days"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}} {
+		if d >= u.unit && d%u.unit == 0 {
+			if d == 24*time.Hour {
+				return "1 day"
+			}
+			return fmt.Sprintf("%d %s", d/u.unit, u.name)
+		}
+	}
+	return d.String()
+}
+
+func word(v any, otherwise string) string {
+	if v == nil {
+		return otherwise
+	}
+	return fmt.Sprint(v)
+}
+
+// words joins a list of names; an object counts by its first name.
+func words(v any) string {
+	list, ok := v.([]any)
+	if !ok {
+		return word(v, "all")
+	}
+	out := make([]string, 0, len(list))
+	for _, item := range list {
+		if object, ok := item.(map[string]any); ok {
+			out = append(out, strings.Join(sortedKeys(object), " "))
+			continue
+		}
+		out = append(out, fmt.Sprint(item))
+	}
+	return strings.Join(out, ", ")
+}

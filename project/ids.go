@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package project
+
+// IDs are the problems that lastro.yaml can have, with what each means and how
+// it is mended: the long text behind `error[L0104]`.
+var IDs = map[string]string{
+	"L0101": "The file is not YAML, or not one object. Indentation is done with spaces; a value with \": \" or \" #\" in it needs quotes; every bracket is closed.",
+	"L0102": "There is no lastro.yaml here, or it cannot be read. lastro init writes one; -C DIR looks in another folder.",
+	"L0103": "A key that must be there is missing. Its line in docs/reference/lastro-yaml.md says what it is.",
+	"L0104": "The key is none of lastro.yaml. Unknown keys are never ignored: a misspelled one would silently do nothing.",
+	"L0105": "The value has the wrong kind: a list where text is wanted, or the like; or two keys that exclude each other are both there.",
+	"L0106": "The value has the right kind and cannot stand here: the message names what can.",
+	"L0107": "One key is given twice in one object. YAML would keep only one of them.",
+	"L0108": "The key or value is known, and this version of lastro cannot do it yet. It is refused so that nobody relies on what does not happen.",
+	"L0109": "Two things have one name. Names are how inputs, rules and people refer to things.",
+	"L0121": "The name is no dataset, step, step output, column or axis of this file. Inputs are written dataset, step or step.output.",
+	"L0122": "Steps wait for each other in a circle, so none could ever start. Inputs and needs both make a step wait.",
+	"L0123": "Two outputs have one path, or one lies in another or in a dataset. Each output is kept by itself, so it needs a path of its own.",
+	"L0124": "The path leaves the project, is absolute, or lies where lastro or git keeps its own things. All paths are relative to the folder of lastro.yaml.",
+	"L0125": "A file or folder that the line names is not there.",
+	"L0126": "The command names a Python file or module of the project that is not there. Paths of a command are relative to the step's workdir.",
+	"L0127": "The step has several cells, and something reads its output: select says which cell goes on.",
+	"L0131": "What stands in ${{ }} is a dotted name: params.NAME, matrix.AXIS, run.id, git.commit, git.branch, event.NAME. Calculations belong into scripts.",
+	"L0132": "The name in ${{ }} has no value: no such param, no such axis in this step.",
+	"L0133": "Values reach a shell command as environment variables, never as its text, so that no value can run as code. In single quotes the shell reads no variables: use double quotes.",
+	"L0134": "The value would stand where the shell reads a variable's content as code: in arithmetic, after eval, in the text of another shell. Pass it to a script as an argument of its own.",
+	"L0151": "The CEL expression of a rule cannot be read or does not give true or false. All numbers are doubles; 5% is 0.05; 200ms, 30s and 7d are seconds; && and || join; == compares.",
+	"L0152": "The expression names a fact that cannot be read at this place. Rules read metrics, tests, data, compare, fairness, params ...; rollback_if reads errors, latency, decision and score; alerts read value, baseline and best.",
+	"L0153": "Nothing in this file will ever write the fact that the rule reads, so the rule could never hold.",
+	"L0161": "An environment follows model@alias: the model that this file registers, and an alias such as champion.",
+	"L0171": "A monitor names an environment, a dataset or a measurement that is not there.",
+}

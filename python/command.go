@@ -141,7 +141,11 @@ func (c *command) output() (string, error) {
 
 // run runs the tool and reports each line it writes as progress.
 func (c *command) run() error {
-	c.tail.each = c.r.say
+	c.tail.each = func(line string) {
+		if !strings.HasPrefix(line, " + ") { // uv names each package once more at the end
+			c.r.say(line)
+		}
+	}
 	c.Stdout, c.Stderr = &c.tail, &c.tail
 	err := c.Run()
 	c.tail.flush()

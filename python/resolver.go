@@ -100,10 +100,40 @@ func (r *Resolver) current(w Wanted) (lock *lockText, wanted string, err error) 
 
 // envOf returns the place of the environment of a lock, built or not.
 func (r *Resolver) envOf(lock *lockText, py *interpreter) *Env {
-	digest := lastro.DigestOf([]byte(strings.Join([]string{"lastro python 1", string(lock.digest), py.version, platform()}, "\n")))
+	e := r.at(lastro.DigestOf([]byte(strings.Join([]string{"lastro python 1", string(lock.digest), py.version, platform()}, "\n"))))
+	e.Lock, e.Exact, e.Pins = lock.digest, py.version, len(lock.pins)
+	return e
+}
+
+// at returns the paths of the environment with a digest.
+func (r *Resolver) at(digest lastro.Digest) *Env {
 	dir := filepath.Join(r.cacheDir(), "envs", digest.Hex()[:32])
 	bin := filepath.Join(dir, "bin")
-	return &Env{Dir: dir, BinDir: bin, Python: filepath.Join(bin, "python"), Digest: digest, Lock: lock.digest, Exact: py.version, Pins: len(lock.pins)}
+	return &Env{Dir: dir, BinDir: bin, Python: filepath.Join(bin, "python"), Digest: digest}
+}
+
+// ByDigest returns the environment with a digest (Env.Digest) if it is on this
+// machine, such as the one that a model was trained in.
+func (r *Resolver) ByDigest(digest lastro.Digest) (*Env, bool) {
+	if _, err := lastro.ParseDigest(string(digest)); err != nil {
+		return nil, false
+	}
+	e := r.at(digest)
+	b, err := os.ReadFile(filepath.Join(e.Dir, completeFile))
+	var m made
+	if err != nil || json.Unmarshal(b, &m) != nil || !exists(e.Python) {
+		return nil, false
+	}
+	e.Lock, e.Exact, e.Pins = m.Lock, m.Python, m.Pins
+	return e, true
+}
+
+// made is the text of completeFile.
+type made struct {
+	Lock   lastro.Digest `json:"lock"`
+	Python string        `json:"python"` // exact version
+	Pins   int           `json:"pins"`
+	From   string        `json:"from"` // the interpreter, for people
 }
 
 // completeFile is written last into an environment. A virtual environment
@@ -185,11 +215,11 @@ func (r *Resolver) build(ctx context.Context, lock *lockText, py *interpreter) (
 	if err != nil {
 		return nil, err
 	}
-	made, err := json.Marshal(map[string]string{"lock": string(lock.digest), "python": py.version, "from": py.path, "platform": platform()})
+	text, err := json.Marshal(made{env.Lock, env.Exact, env.Pins, py.path})
 	if err != nil {
 		return nil, err
 	}
-	return env, writeFile(filepath.Join(env.Dir, completeFile), append(made, '\n'), 0o644)
+	return env, writeFile(filepath.Join(env.Dir, completeFile), append(text, '\n'), 0o644)
 }
 
 // hold takes a lock between processes, saying so when it has to wait. Closing

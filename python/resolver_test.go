@@ -197,6 +197,12 @@ func quickTheSecondTime(t *testing.T, w *world, first *Env) {
 	if err != nil || *again != *first || w.progress() != "" {
 		t.Errorf("Ensure again: %+v, %v", again, err)
 	}
+	if env, ok := w.ByDigest(first.Digest); !ok || *env != *first {
+		t.Errorf("ByDigest: %+v, %v", env, ok)
+	}
+	if _, ok := w.ByDigest(lastro.DigestOf(nil)); ok {
+		t.Error("ByDigest finds an environment that was never built")
+	}
 	anyVersion := w.Wanted
 	anyVersion.Version = ""
 	if plan, err := w.Find(anyVersion); err != nil || !plan.Built || *plan.Env != *first {
@@ -304,6 +310,35 @@ func TestCancelled(t *testing.T) {
 	}
 	if exists(w.Lock) {
 		t.Error("a lock was written")
+	}
+}
+
+// TestToolHoldsLock: when lastro is killed while a tool writes, the next one
+// waits for the tool.
+func TestToolHoldsLock(t *testing.T) {
+	w := newWorld(t, "")
+	lock, err := w.hold(t.Context(), "env", "busy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool := w.command(t.Context(), "/", "sleep", "0.5").holding(lock)
+	if err := tool.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close() // as the end of the process would
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	if _, err := w.hold(ctx, "env", "busy"); err == nil || err.Error() != "enough" {
+		t.Errorf("ctx ended while waiting: %v", err)
+	}
+	next, err := w.hold(t.Context(), "env", "busy")
+	if err != nil || time.Since(began) < 300*time.Millisecond || w.progress() != "busy; waiting for it\nbusy; waiting for it" {
+		t.Errorf("held after %s, %v", time.Since(began), err)
+	}
+	next.Close()
+	if err := tool.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

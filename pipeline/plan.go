@@ -49,8 +49,7 @@ type PlanCell struct {
 	Why     string         `json:"why"`           // for people: the run it comes from, or what changed
 	Key     lastro.Digest  `json:"key,omitempty"` // "" = not known yet
 
-	spec        StepSpec          // With resolved
-	vars        map[string]string // values of spec.Vars
+	spec        StepSpec // With resolved
 	needs       Needs
 	inputs      []plannedInput
 	ingredients map[string]string // all that is known

@@ -125,26 +125,26 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 		}
 		ps.Cells = append(ps.Cells, c)
 	}
-	return p.settle(ps)
+	p.settle(ps)
+	return nil
 }
 
 // settle makes the outputs of a step known when all its cells are.
-func (p *planner) settle(ps *PlanStep) error {
+func (p *planner) settle(ps *PlanStep) {
 	runs := make([]StepRun, 0, len(ps.Cells))
 	for i := range ps.Cells {
 		c := &ps.Cells[i]
 		if c.Outlook != Hit {
-			return nil
+			return
 		}
 		hit := *c.hit
 		hit.Values = c.Values
 		runs = append(runs, hit)
 	}
-	best, err := choose(ps.Spec, runs)
-	if err == nil && best >= 0 {
+	// Cells that cannot be compared fail the step when it runs, not the plan.
+	if best, err := choose(ps.Spec, runs); err == nil && best >= 0 {
 		p.selected[ps.Spec.Name] = &runs[best]
 	}
-	return err
 }
 
 func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell) error {

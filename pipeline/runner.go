@@ -81,9 +81,9 @@ func (r *runner) create(ctx context.Context) error {
 		}
 	}
 	r.adopt(rows)
+	rows = r.rows(rows)
 	if r.allEnded() {
 		r.finish(now)
-		rows = r.rows(rows)
 	}
 	number, err := r.e.o.Store.CreateRun(ctx, r.run, rows, func(number int64) []lastro.Event {
 		return r.creation(number, rows, now)

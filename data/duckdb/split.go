@@ -29,7 +29,10 @@ type splitter struct {
 	*session
 	req    data.SplitRequest
 	temps  []string
-	rel    relation
+	rel    relation // as loaded
+	base   string   // its rows in a table
+	marks  string   // one narrow row for each: lastro_row, lastro_at, lastro_order, lastro_stratum, lastro_hash
+	parts  string   // lastro_row, lastro_at, lastro_order, lastro_part
 	result data.SplitResult
 }
 
@@ -50,74 +53,103 @@ func (k *splitter) run() (data.SplitResult, error) {
 			return k.result, err
 		}
 	}
-	var marked string
+	k.base = k.name()
+	if err := k.exec("CREATE TABLE " + k.base + " AS SELECT * FROM " + k.rel.name); err != nil {
+		return k.result, err
+	}
 	if k.req.By == "time" {
-		marked, err = k.byTime()
+		err = k.byTime()
 	} else {
-		marked, err = k.byHash()
+		err = k.byHash()
 	}
 	if err != nil {
 		return k.result, err
 	}
-	if err := k.refuseOverlap(marked); err != nil {
+	if err := k.refuseOverlap(); err != nil {
 		return k.result, err
 	}
-	err = k.writeParts(marked)
+	err = k.writeParts()
 	return k.result, err
 }
 
-// order is the order of rows within a part: by key, else by all columns, so
-// that the bytes do not depend on the order of files.
-func (k *splitter) order() string {
-	if len(k.req.Key) > 0 {
-		return idents(k.req.Key) + ", " + idents(k.rel.names())
+// mark makes the narrow table that everything is decided in; wide rows are
+// sorted only once, when they are written.
+func (k *splitter) mark(at, stratum, hash string) error {
+	order, err := k.order()
+	if err != nil {
+		return err
 	}
-	return idents(k.rel.names())
+	k.marks = k.name()
+	return k.exec(fmt.Sprintf("CREATE TABLE %s AS SELECT rowid AS lastro_row, %s AS lastro_at, %s AS lastro_order, %s AS lastro_stratum, %s AS lastro_hash FROM %s",
+		k.marks, at, order, stratum, hash, k.base))
+}
+
+// order is what rows of one moment are ordered by: the key when it is one,
+// else a hash of the whole row; rows that are equal in it are equal. So the
+// bytes do not depend on the order of files.
+func (k *splitter) order() (string, error) {
+	if len(k.req.Key) > 0 {
+		key := "row(" + idents(k.req.Key) + ")"
+		var unique bool
+		if err := k.row("SELECT count(*) = count(DISTINCT "+key+") FROM "+k.base, &unique); err != nil || unique {
+			return key, err
+		}
+	}
+	return hashOf("", k.rel.names()), nil
+}
+
+// hashOf is a hash of columns that is the same on every machine.
+func hashOf(seed string, columns []string) string {
+	return "md5(" + text(seed) + " || CAST(row(" + idents(columns) + ") AS VARCHAR))"
 }
 
 // byTime marks the newest rows as test, those before them as validation, the
 // rest of the window as train. All rows of one moment are on one side.
-func (k *splitter) byTime() (string, error) {
+func (k *splitter) byTime() error {
 	c, err := k.rel.want(k.req.Column)
 	if err != nil {
-		return "", err
+		return err
 	}
-	timed := k.name()
-	if err := k.exec("CREATE TABLE " + timed + " AS SELECT *, " + moment(c) + " AS lastro_at FROM " + k.rel.name); err != nil {
-		return "", err
+	if err := k.mark(moment(c), "0", "''"); err != nil {
+		return err
 	}
 	var newest, oldest sql.NullTime
-	if err := k.row("SELECT count(*) FILTER (WHERE lastro_at IS NULL), min(lastro_at), max(lastro_at) FROM "+timed, &k.result.NoTime, &oldest, &newest); err != nil {
-		return "", err
+	if err := k.row("SELECT count(*) FILTER (WHERE lastro_at IS NULL), min(lastro_at), max(lastro_at) FROM "+k.marks, &k.result.NoTime, &oldest, &newest); err != nil {
+		return err
 	}
 	if !newest.Valid {
-		return "", failed("no row has a time in %q, so there is nothing to split by", c.Name)
+		return failed("no row has a time in %q, so there is nothing to split by", c.Name)
 	}
 	from := oldest.Time
 	if k.req.Window > 0 {
 		from = newest.Time.Add(-time.Duration(k.req.Window))
 	}
-	if err := k.row("SELECT count(*) FROM "+timed+" WHERE lastro_at < "+timestamp(from), &k.result.Outside); err != nil {
-		return "", err
+	if err := k.row("SELECT count(*) FROM "+k.marks+" WHERE lastro_at < "+timestamp(from), &k.result.Outside); err != nil {
+		return err
 	}
-	test, err := k.testStart(timed, from)
+	test, err := k.testStart(from)
 	if err != nil {
-		return "", err
+		return err
 	}
 	valid := test
 	if k.req.ValidShare > 0 {
-		if valid, err = k.cut(timed, from, &test, k.req.ValidShare); err != nil {
-			return "", err
+		if valid, err = k.cut(from, &test, k.req.ValidShare); err != nil {
+			return err
 		}
 	}
-	marked := k.name()
-	return marked, k.exec(fmt.Sprintf(`CREATE VIEW %s AS SELECT *, CASE WHEN lastro_at >= %s THEN %d WHEN lastro_at >= %s THEN %d WHEN lastro_at >= %s THEN %d END AS lastro_part FROM %s`,
-		marked, timestamp(test), partTest, timestamp(valid), partValid, timestamp(from), partTrain, timed))
+	return k.assign(fmt.Sprintf("CASE WHEN lastro_at >= %s THEN %d WHEN lastro_at >= %s THEN %d WHEN lastro_at >= %s THEN %d END",
+		timestamp(test), partTest, timestamp(valid), partValid, timestamp(from), partTrain), k.marks)
 }
 
-func (k *splitter) testStart(timed string, from time.Time) (time.Time, error) {
+// assign makes the table of parts.
+func (k *splitter) assign(part, from string) error {
+	k.parts = k.name()
+	return k.exec("CREATE TABLE " + k.parts + " AS SELECT lastro_row, lastro_at, lastro_order, " + part + " AS lastro_part FROM " + from)
+}
+
+func (k *splitter) testStart(from time.Time) (time.Time, error) {
 	if k.req.TestFrom == "" {
-		return k.cut(timed, from, nil, k.req.TestShare)
+		return k.cut(from, nil, k.req.TestShare)
 	}
 	var at sql.NullTime
 	err := k.row("SELECT TRY_CAST("+text(k.req.TestFrom)+" AS TIMESTAMPTZ) AT TIME ZONE 'UTC'", &at)
@@ -130,7 +162,7 @@ func (k *splitter) testStart(timed string, from time.Time) (time.Time, error) {
 // cut returns the moment from which on the part holds about a share of the
 // window's rows: the moment whose share comes nearest, at least one moment
 // and not all of them. Rows from before on belong to another part already.
-func (k *splitter) cut(timed string, from time.Time, before *time.Time, share float64) (time.Time, error) {
+func (k *splitter) cut(from time.Time, before *time.Time, share float64) (time.Time, error) {
 	span := "lastro_at >= " + timestamp(from)
 	inside := span
 	if before != nil {
@@ -138,7 +170,7 @@ func (k *splitter) cut(timed string, from time.Time, before *time.Time, share fl
 	}
 	query := fmt.Sprintf(`WITH moments AS (SELECT lastro_at, count(*) AS n FROM %[1]s WHERE %[2]s GROUP BY lastro_at),
 		tails AS (SELECT lastro_at, sum(n) OVER (ORDER BY lastro_at DESC) AS tail, row_number() OVER (ORDER BY lastro_at) AS place FROM moments)
-		SELECT lastro_at FROM tails WHERE place > 1 ORDER BY abs(tail - %[3]v * (SELECT count(*) FROM %[1]s WHERE %[4]s)), lastro_at DESC LIMIT 1`, timed, inside, share, span)
+		SELECT lastro_at FROM tails WHERE place > 1 ORDER BY abs(tail - %[3]v * (SELECT count(*) FROM %[1]s WHERE %[4]s)), lastro_at DESC LIMIT 1`, k.marks, inside, share, span)
 	var at sql.NullTime
 	err := k.row(query, &at)
 	if err == sql.ErrNoRows {
@@ -148,8 +180,8 @@ func (k *splitter) cut(timed string, from time.Time, before *time.Time, share fl
 }
 
 // byHash marks rows by the order of a hash of their key and the seed. Rows
-// that share a value of the first no_overlap column stay together.
-func (k *splitter) byHash() (string, error) {
+// that share their values of the no_overlap columns stay together.
+func (k *splitter) byHash() error {
 	unit := k.req.NoOverlap
 	if len(unit) == 0 {
 		unit = k.req.Key
@@ -161,33 +193,33 @@ func (k *splitter) byHash() (string, error) {
 	if k.req.Stratify != "" {
 		c, err := k.rel.want(k.req.Stratify)
 		if err != nil {
-			return "", err
+			return err
 		}
 		stratum = ident(c.Name)
 	}
-	hashed := k.name()
-	hash := fmt.Sprintf("md5(%s || CAST(row(%s) AS VARCHAR))", text(fmt.Sprintf("%d:", k.req.Seed)), idents(unit))
-	if err := k.exec("CREATE TABLE " + hashed + " AS SELECT *, NULL::TIMESTAMP AS lastro_at, " + stratum + " AS lastro_stratum, " + hash + " AS lastro_hash FROM " + k.rel.name); err != nil {
-		return "", err
+	if err := k.mark("NULL::TIMESTAMP", stratum, hashOf(fmt.Sprintf("%d:", k.req.Seed), unit)); err != nil {
+		return err
 	}
-	marked := k.name()
-	// A unit goes where its first row in hash order goes: rank() gives equal
-	// hashes one rank, so a share is met as nearly as whole units allow.
-	query := fmt.Sprintf(`CREATE VIEW %[1]s AS SELECT * EXCLUDE (lastro_stratum, lastro_hash, lastro_rank, lastro_n),
-		CASE WHEN lastro_rank <= round(%[3]v * lastro_n) THEN %[4]d WHEN lastro_rank <= round(%[3]v * lastro_n) + round(%[5]v * lastro_n) THEN %[6]d ELSE %[7]d END AS lastro_part
-		FROM (SELECT *, rank() OVER (PARTITION BY lastro_stratum ORDER BY lastro_hash) AS lastro_rank, count(*) OVER (PARTITION BY lastro_stratum) AS lastro_n FROM %[2]s)`,
-		marked, hashed, k.req.TestShare, partTest, k.req.ValidShare, partValid, partTrain)
-	return marked, k.exec(query)
+	// rank() gives the rows of one unit one place, that of the first: a unit is
+	// never cut, and the share is met as nearly as whole units allow.
+	ranked := fmt.Sprintf("(SELECT *, rank() OVER (PARTITION BY lastro_stratum ORDER BY lastro_hash) AS place, count(*) OVER (PARTITION BY lastro_stratum) AS n FROM %s)", k.marks)
+	return k.assign(fmt.Sprintf("CASE WHEN place <= round(%[1]v * n) THEN %[2]d WHEN place <= round(%[1]v * n) + round(%[3]v * n) THEN %[4]d ELSE %[5]d END",
+		k.req.TestShare, partTest, k.req.ValidShare, partValid, partTrain), ranked)
+}
+
+// joined is the rows with their parts.
+func (k *splitter) joined() string {
+	return k.base + " AS b JOIN " + k.parts + " AS p ON b.rowid = p.lastro_row"
 }
 
 // refuseOverlap fails when a value of a no_overlap column is on two sides.
-func (k *splitter) refuseOverlap(marked string) error {
+func (k *splitter) refuseOverlap() error {
 	for _, column := range k.req.NoOverlap {
 		c, _ := k.rel.column(column)
 		id := ident(column)
 		var shared int64
 		var first sql.NullString
-		query := fmt.Sprintf("SELECT count(*), min(v) FROM (SELECT %s AS v FROM %s WHERE lastro_part IS NOT NULL AND %s IS NOT NULL GROUP BY %s HAVING count(DISTINCT lastro_part) > 1)", asText(c), marked, id, id)
+		query := fmt.Sprintf("SELECT count(*), min(v) FROM (SELECT %s AS v FROM %s WHERE lastro_part IS NOT NULL AND %s IS NOT NULL GROUP BY %s HAVING count(DISTINCT lastro_part) > 1)", asText(c), k.joined(), id, id)
 		if err := k.row(query, &shared, &first); err != nil {
 			return err
 		}
@@ -205,8 +237,11 @@ func (k *splitter) refuseOverlap(marked string) error {
 	return nil
 }
 
-func (k *splitter) writeParts(marked string) error {
-	drop := append([]string{"lastro_part", "lastro_at"}, k.keptOut()...)
+func (k *splitter) writeParts() error {
+	columns := kept(k.rel, k.req.Drop)
+	if columns == "" {
+		return failed("every column is sensitive: nothing remains to be written")
+	}
 	type output struct {
 		part       int
 		path, temp string
@@ -217,7 +252,7 @@ func (k *splitter) writeParts(marked string) error {
 		parts = append(parts, output{partValid, k.req.Valid, k.temps[2], &k.result.Valid})
 	}
 	for _, p := range parts {
-		query := fmt.Sprintf("SELECT * EXCLUDE (%s) FROM %s WHERE lastro_part = %d ORDER BY lastro_at, %s", idents(drop), marked, p.part, k.order())
+		query := fmt.Sprintf("SELECT %s FROM %s WHERE lastro_part = %d ORDER BY lastro_at, lastro_order", columns, k.joined(), p.part)
 		var err error
 		if *p.into, err = k.write(query, p.temp, p.path); err != nil {
 			return err
@@ -229,23 +264,12 @@ func (k *splitter) writeParts(marked string) error {
 	if k.req.By != "time" {
 		return nil
 	}
-	return k.spans(marked)
+	return k.spans()
 }
 
-// keptOut lists the sensitive columns that the table has.
-func (k *splitter) keptOut() []string {
-	var out []string
-	for _, name := range k.req.Drop {
-		if c, ok := k.rel.column(name); ok {
-			out = append(out, c.Name)
-		}
-	}
-	return out
-}
-
-func (k *splitter) spans(marked string) error {
+func (k *splitter) spans() error {
 	spell := func(part int) string {
-		return fmt.Sprintf("SELECT coalesce(strftime(min(lastro_at), '%%Y-%%m-%%dT%%H:%%M:%%SZ'), ''), coalesce(strftime(max(lastro_at), '%%Y-%%m-%%dT%%H:%%M:%%SZ'), '') FROM %s WHERE lastro_part = %d", marked, part)
+		return fmt.Sprintf("SELECT coalesce(strftime(min(lastro_at), '%%Y-%%m-%%dT%%H:%%M:%%SZ'), ''), coalesce(strftime(max(lastro_at), '%%Y-%%m-%%dT%%H:%%M:%%SZ'), '') FROM %s WHERE lastro_part = %d", k.parts, part)
 	}
 	if err := k.row(spell(partTrain), &k.result.TrainFrom, &k.result.TrainTo); err != nil {
 		return err

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		}
 	case "engine":
 		err = playEngine(os.Args[1], os.Args[2])
+	case "chaos":
+		err = playChaos(os.Args[1], os.Args[2])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

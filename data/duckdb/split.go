@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"lastro"
@@ -89,7 +90,11 @@ func (k *splitter) mark(at, stratum, hash string) error {
 // bytes do not depend on the order of files.
 func (k *splitter) order() (string, error) {
 	if len(k.req.Key) > 0 {
-		key := "row(" + idents(k.req.Key) + ")"
+		fields := make([]string, len(k.req.Key))
+		for i, c := range k.req.Key {
+			fields[i] = fmt.Sprintf("k%d := %s", i, ident(c))
+		}
+		key := "struct_pack(" + strings.Join(fields, ", ") + ")"
 		var unique bool
 		if err := k.row("SELECT count(*) = count(DISTINCT "+key+") FROM "+k.base, &unique); err != nil || unique {
 			return key, err

@@ -32,6 +32,14 @@ func (e *Engine) Columns(ctx context.Context, req data.ColumnsRequest) ([]data.C
 			if contains(req.Except, ask.Name) {
 				continue
 			}
+			if _, ok := rel.column(ask.Name); !ok && req.Table.Log {
+				c, err := s.unsent(rel, ask)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, c)
+				continue
+			}
 			c, err := s.column(rel, ask)
 			if err != nil {
 				return nil, err
@@ -53,6 +61,17 @@ func (s *session) column(rel relation, ask data.ColumnAsk) (data.Column, error) 
 		return out, err
 	}
 	err = s.numbers(rel, c, ask, &out)
+	return out, err
+}
+
+// unsent is a column of the model that no request of the log has sent: null in
+// every row.
+func (s *session) unsent(rel relation, ask data.ColumnAsk) (data.Column, error) {
+	out := data.Column{Name: ask.Name, Kind: cmp.Or(ask.Kind, data.Categorical), Type: "NULL", Edges: ask.Edges}
+	if out.Kind == data.Numeric {
+		out.Counts = make([]int64, len(ask.Edges)+1)
+	}
+	err := s.row("SELECT count(*) FROM "+rel.name, &out.Nulls)
 	return out, err
 }
 

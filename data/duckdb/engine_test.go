@@ -263,14 +263,14 @@ func TestRequestLog(t *testing.T) {
 	for _, file := range []string{path, compact} { // both read alike
 		log := data.Table{Files: []data.File{{Path: file}}, Log: true, Filters: []data.Filter{{Column: "_status", In: []string{"200"}}},
 			Window: data.Window{Column: "_event_time", From: time.Date(2013, 3, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2013, 4, 1, 0, 0, 0, 0, time.UTC)}}
-		columns, err := e.Columns(t.Context(), data.ColumnsRequest{Table: log, Columns: []data.ColumnAsk{{Name: "carrier"}, {Name: "distance"}, {Name: "_out"}, {Name: `a/b"c`}}})
+		columns, err := e.Columns(t.Context(), data.ColumnsRequest{Table: log, Columns: []data.ColumnAsk{{Name: "carrier"}, {Name: "distance"}, {Name: "_out"}, {Name: `a/b"c`}, {Name: "never_sent", Kind: data.Numeric}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c := columns[0]; c.Rows != n+1 || c.Categories[0].Rows != n || c.Categories[1].Value != "AA" {
 			t.Errorf("carrier of %s = %+v", file, c)
 		}
-		if columns[1].Kind != data.Numeric || columns[1].Rows != n || columns[1].Nulls != 1 || columns[2].Kind != data.Numeric || columns[3].Nulls != n+1 {
+		if columns[1].Kind != data.Numeric || columns[1].Rows != n || columns[1].Nulls != 1 || columns[2].Kind != data.Numeric || columns[3].Nulls != n+1 || columns[4].Nulls != n+1 || columns[4].Rows != 0 {
 			t.Errorf("columns of %s = %+v", file, columns[1:])
 		}
 		count, err := e.Count(t.Context(), data.CountRequest{Table: log})

@@ -19,8 +19,9 @@ var logFields = []struct{ name, kind string }{
 }
 
 // logLines makes the table of raw lines of the segments: NDJSON, and Parquet
-// that Compact made of it.
-func (s *session) logLines(set fileSet) (string, error) {
+// that Compact made of it. The window is applied here already, before JSON is
+// taken apart.
+func (s *session) logLines(set fileSet, w data.Window) (string, error) {
 	var columns, names, empty []string
 	for _, f := range logFields {
 		columns = append(columns, ident(f.name)+": "+text(f.kind))
@@ -42,19 +43,32 @@ func (s *session) logLines(set fileSet) (string, error) {
 		parts = append(parts, "SELECT "+all+" FROM read_json("+list+", format = 'newline_delimited', ignore_errors = true, hive_partitioning = false, columns = {"+strings.Join(columns, ", ")+"})")
 	}
 	name := s.name()
-	return name, s.exec("CREATE TABLE " + name + " AS " + strings.Join(parts, " UNION ALL "))
+	return name, s.exec("CREATE TABLE " + name + " AS SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") WHERE " + lineWindow(w))
+}
+
+// lineWindow is a window as a condition on raw lines. A line without a time of
+// its own is no line of the log: a cut one reads as nulls.
+func lineWindow(w data.Window) string {
+	conditions := []string{"t IS NOT NULL"}
+	column := map[string]string{"_event_time": "event_time", "_t": "t"}[w.Column]
+	if column != "" && !w.From.IsZero() {
+		conditions = append(conditions, fmt.Sprintf("%s >= %d", column, w.From.UnixMicro()))
+	}
+	if column != "" && !w.To.IsZero() {
+		conditions = append(conditions, fmt.Sprintf("%s < %d", column, w.To.UnixMicro()))
+	}
+	return strings.Join(conditions, " AND ")
 }
 
 // loadLog flattens the lines: the model's inputs under their own names, the
 // log's fields with an underscore. An input is a number when every value of it
 // was sent as one.
-func (s *session) loadLog(set fileSet) (relation, error) {
+func (s *session) loadLog(set fileSet, w data.Window) (relation, error) {
 	rel := relation{format: ndjson}
-	lines, err := s.logLines(set)
+	lines, err := s.logLines(set, w)
 	if err != nil {
 		return rel, err
 	}
-	// A line without a time is no line of the log: a cut one reads as nulls.
 	selects := []string{
 		"make_timestamp(t) AS _t", "req AS _req", `"row" AS _row`, "endpoint AS _endpoint", "rev AS _rev", "role AS _role", "status AS _status",
 		"latency_us AS _latency_us", "make_timestamp(nullif(event_time, 0)) AS _event_time", "error AS _error",
@@ -69,7 +83,7 @@ func (s *session) loadLog(set fileSet) (relation, error) {
 		return rel, err
 	}
 	rel.name = s.name()
-	query := "CREATE TABLE " + rel.name + " AS SELECT " + strings.Join(append(selects, inputs...), ", ") + " FROM " + lines + " WHERE t IS NOT NULL"
+	query := "CREATE TABLE " + rel.name + " AS SELECT " + strings.Join(append(selects, inputs...), ", ") + " FROM " + lines
 	if err := s.exec(query); err != nil {
 		return rel, err
 	}
@@ -134,10 +148,10 @@ func (e *Engine) Compact(ctx context.Context, req data.CompactRequest) (data.Wri
 	table := data.Table{Files: req.Segments, Log: true}
 	temp := besides(req.Out)
 	return within(e, ctx, []data.Table{table}, []string{temp}, func(s *session) (data.Written, error) {
-		lines, err := s.logLines(s.sets[tableKey(table)])
+		lines, err := s.logLines(s.sets[tableKey(table)], data.Window{})
 		if err != nil {
 			return data.Written{}, err
 		}
-		return s.write(fmt.Sprintf(`SELECT * REPLACE (CAST("in" AS VARCHAR) AS "in", CAST("out" AS VARCHAR) AS "out") FROM %s WHERE t IS NOT NULL ORDER BY t, req, "row"`, lines), temp, req.Out)
+		return s.write(fmt.Sprintf(`SELECT * REPLACE (CAST("in" AS VARCHAR) AS "in", CAST("out" AS VARCHAR) AS "out") FROM %s ORDER BY t, req, "row"`, lines), temp, req.Out)
 	})
 }

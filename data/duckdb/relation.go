@@ -117,7 +117,7 @@ func (s *session) source(t data.Table) (relation, error) {
 		return relation{}, fmt.Errorf("table %v was not opened", t.Files)
 	}
 	if t.Log {
-		return s.loadLog(set)
+		return s.loadLog(set, t.Window)
 	}
 	from, err := set.reader(false)
 	if err != nil {
@@ -196,6 +196,8 @@ func asNumber(c data.SchemaColumn) string {
 		return "epoch_us(" + moment(c) + ") / 1e6"
 	case "boolean":
 		return "CAST(" + ident(c.Name) + " AS INTEGER)::DOUBLE"
+	case "string": // a request log has times as text
+		return "coalesce(TRY_CAST(" + ident(c.Name) + " AS DOUBLE), epoch_us(" + moment(c) + ") / 1e6)"
 	}
 	return "TRY_CAST(" + ident(c.Name) + " AS DOUBLE)"
 }

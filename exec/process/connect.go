@@ -37,7 +37,10 @@ func connect(ctx context.Context, opts Options) (*link, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		said, serr := launch(ctx, opts)
+		said, serr := sayBusy, error(nil)
+		if !held(filepath.Join(opts.Dir, lockFile)) {
+			said, serr = launch(ctx, opts)
+		}
 		switch {
 		case serr != nil:
 			return nil, serr
@@ -58,6 +61,17 @@ func connect(ctx context.Context, opts Options) (*link, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// held reports whether a supervisor lives, which spares starting one that
+// would only say so.
+func held(lock string) bool {
+	f, err := os.Open(lock)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 // launch starts a supervisor and returns what it says about itself.

@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -86,6 +87,10 @@ func (s *supervisor) addEngine(n int) {
 	s.rearm()
 }
 
+// errEnding is never told to an engine: its connection ends, and it asks the
+// next supervisor.
+var errEnding = errors.New("the supervisor is ending")
+
 // answer carries out one request; a connection that broke meanwhile is no
 // matter, since the engine asks again.
 func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
@@ -104,6 +109,10 @@ func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
 		err = s.forget(req.ID)
 	default:
 		err = lastro.Errorf(lastro.EUnsupported, "the supervisor does not know %q", req.Op)
+	}
+	if ctx.Err() != nil || errors.Is(err, errEnding) {
+		p.conn.Close()
+		return
 	}
 	rep.Err = toWire(err)
 	_ = p.send(rep)

@@ -52,7 +52,7 @@ func (s *supervisor) start(ctx context.Context, spec *exec.Task) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		return lastro.Errorf(lastro.EErrored, "the supervisor is ending")
+		return errEnding
 	}
 	if s.live[spec.ID] != nil {
 		return nil

@@ -278,6 +278,24 @@ func (s *Service) UpdateRun(ctx context.Context, c Caller, id string, change Run
 	return r, s.store.Log(ctx, id, Batch{Tags: []Tag{{tagRunName, r.Name}}})
 }
 
+// EndRunsOf ends the tracked runs of a step that are still running, when the
+// step itself has ended: a script that was killed cannot say so.
+func (s *Service) EndRunsOf(ctx context.Context, by lastro.Actor, run, step string, status Status) error {
+	runs, err := s.store.RunsOf(ctx, run, step)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Status.Terminal() {
+			continue
+		}
+		if _, err := s.UpdateRun(ctx, Caller{By: by}, r.ID, RunChange{Status: status}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SetRunState deletes or restores a tracked run.
 func (s *Service) SetRunState(ctx context.Context, c Caller, id string, state Lifecycle) error {
 	r, err := s.store.Run(ctx, id)

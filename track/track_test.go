@@ -84,16 +84,19 @@ func TestOwnership(t *testing.T) {
 			t.Errorf("%s by the step itself = %v", name, err)
 		}
 	}
-	for name, write := range map[string]func(track.Caller) error{
-		"delete artifacts": func(c track.Caller) error { return s.DeleteArtifacts(ctx, c, file) },
-		"delete model":     func(c track.Caller) error { return s.DeleteLoggedModel(ctx, c, model.ID) },
-		"delete run":       func(c track.Caller) error { return s.SetRunState(ctx, c, mine.ID, track.Deleted) },
+	for _, d := range []struct {
+		name  string
+		write func(track.Caller) error
+	}{
+		{"delete artifacts", func(c track.Caller) error { return s.DeleteArtifacts(ctx, c, file) }},
+		{"delete model", func(c track.Caller) error { return s.DeleteLoggedModel(ctx, c, model.ID) }},
+		{"delete run", func(c track.Caller) error { return s.SetRunState(ctx, c, mine.ID, track.Deleted) }},
 	} {
-		if err := write(other); !lastro.Is(err, lastro.EDenied) {
-			t.Errorf("%s by another step = %v, want denied", name, err)
+		if err := d.write(other); !lastro.Is(err, lastro.EDenied) {
+			t.Errorf("%s by another step = %v, want denied", d.name, err)
 		}
-		if err := write(person); err != nil {
-			t.Errorf("%s by a person = %v", name, err)
+		if err := d.write(person); err != nil {
+			t.Errorf("%s by a person = %v", d.name, err)
 		}
 	}
 	for name, err := range map[string]error{
@@ -197,6 +200,22 @@ func TestLatest(t *testing.T) {
 	found, err := s.Runs(t.Context(), track.Query{Where: []track.Clause{{Field: track.MetricField, Key: "nan", Op: track.Less, Number: 1, IsNumber: true}}, Limit: 10})
 	if err != nil || len(found) != 0 {
 		t.Errorf("a search found NaN < 1: %d runs, %v", len(found), err)
+	}
+}
+
+func TestEndRunsOf(t *testing.T) {
+	s := open(t)
+	left, done, others := newRun(t, s, train), newRun(t, s, train), newRun(t, s, other)
+	if _, err := s.UpdateRun(t.Context(), train, done.ID, track.RunChange{Status: track.Finished}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndRunsOf(t.Context(), "system:engine", "142", "train", track.Killed); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]track.Status{left.ID: track.Killed, done.ID: track.Finished, others.ID: track.Running} {
+		if r, err := s.Run(t.Context(), id); err != nil || r.Status != want || r.EndedAt.IsZero() == want.Terminal() {
+			t.Errorf("run %s is %s, ended %v (%v), want %s", id, r.Status, r.EndedAt, err, want)
+		}
 	}
 }
 

@@ -69,7 +69,10 @@ func start(t *testing.T, guard registry.Guard) *server {
 	s := &server{db: db, blobs: blobs, auth: auth.NewService(store.NewAuth(db), clock), track: track.NewService(store.NewTrack(db), clock),
 		registry: registry.NewService(store.NewRegistry(db), guard, clock)}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
-	door, err := auth.Handler(mlflow.Routes(mlflow.Deps{Track: s.track, Registry: s.registry, Blobs: blobs, Version: "test", Log: log}),
+	madeOf := func(_ context.Context, run, step, _ string) (mlflow.Ingredients, error) {
+		return mlflow.Ingredients{Commit: "commit of " + run + "/" + step}, nil
+	}
+	door, err := auth.Handler(mlflow.Routes(mlflow.Deps{Track: s.track, Registry: s.registry, Blobs: blobs, MadeOf: madeOf, Version: "test", Log: log}),
 		auth.Options{Service: s.auth, Loopback: true, Refuse: mlflow.Refuse, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +183,7 @@ func TestClient(t *testing.T) {
 	}
 	s.fromPipeline(t)
 	cmd := exec.CommandContext(t.Context(), python(t), "client_test.py")
-	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+s.URL, "MLFLOW_TRACKING_TOKEN="+s.step(t, "142", "train"), "HOME="+t.TempDir(),
+	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+s.URL, "MLFLOW_TRACKING_TOKEN="+s.step(t, "142", "train"), "PERSON_TOKEN="+s.admin, "HOME="+t.TempDir(),
 		"MLFLOW_HTTP_REQUEST_MAX_RETRIES=0", "PYTHONWARNINGS=ignore", "MLFLOW_DISABLE_TELEMETRY=true")
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
@@ -198,8 +201,8 @@ func TestClient(t *testing.T) {
 		}
 	}
 	v, err := s.registry.Version(t.Context(), "iris", 1)
-	if err != nil || v.Run != "142" || v.Step != "train" {
-		t.Errorf("version iris@1 = %+v, %v; want run 142, step train", v, err)
+	if err != nil || v.Run != "142" || v.Step != "train" || v.Commit != "commit of 142/train" {
+		t.Errorf("version iris@1 = %+v, %v; want run 142, step train and its commit", v, err)
 	}
 	if err := s.blobs.Verify(t.Context(), v.Digest); err != nil {
 		t.Errorf("the tree of iris@1: %v", err)

@@ -279,6 +279,23 @@ def protected(model_id):
     assert client.get_registered_model("guarded").aliases == {}
 
 
+def person(eid, rid):
+    """What a step may not do, by a person: with a token of their own, here as the password of basic authentication."""
+    del os.environ["MLFLOW_TRACKING_TOKEN"]
+    os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = "ana", os.environ["PERSON_TOKEN"]
+    client.rename_experiment(eid, "flowers")
+    assert client.get_experiment_by_name("flowers").experiment_id == eid
+    client.delete_experiment(eid)
+    assert client.get_experiment(eid).lifecycle_stage == "deleted"
+    assert [e.name for e in client.search_experiments(ViewType.DELETED_ONLY)] == ["flowers"]
+    assert client.search_runs([eid]) == [] and client.search_runs([eid], run_view_type=ViewType.ALL) != []
+    client.restore_experiment(eid)
+    assert client.get_run(rid).info.lifecycle_stage == "active"
+    client.delete_logged_model(mlflow.create_external_model(name="elsewhere", experiment_id=eid).model_id)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = "password1234"
+    refused("UNAUTHENTICATED", client.get_experiment, eid)
+
+
 def unbuilt():
     refused("ENDPOINT_NOT_FOUND", client.search_traces, experiment_ids=["0"])
     refused("ENDPOINT_NOT_FOUND", mlflow.MlflowClient().list_webhooks)
@@ -293,4 +310,5 @@ rid, model_id = models()
 registry(rid, model_id)
 protected(model_id)
 unbuilt()
+person(eid, rid)
 print(json.dumps({"mlflow": mlflow.__version__, "numpy": np.__version__, "pandas": pd.__version__}))

@@ -153,6 +153,74 @@ func TestTreesOfOthers(t *testing.T) {
 	}
 }
 
+// TestWhatPagesAsk covers the endpoints that MLflow's own pages and its older
+// clients call, and the Python client of today does not.
+func TestWhatPagesAsk(t *testing.T) {
+	s := start(t, nil)
+	_, body := s.call(t, s.admin, "POST", "/api/2.0/mlflow/runs/create", `{"experiment_id":"0","start_time":"1700000000000"}`)
+	var created struct {
+		Run struct {
+			Info struct {
+				ID string `json:"run_id"`
+			} `json:"info"`
+		} `json:"run"`
+	}
+	if err := json.Unmarshal([]byte(body), &created); err != nil {
+		t.Fatal(err)
+	}
+	id := created.Run.Info.ID
+	for step := range 1000 {
+		if step%100 == 0 {
+			var points []string
+			for i := range 100 {
+				points = append(points, fmt.Sprintf(`{"key":"m","value":%d,"timestamp":"%d","step":"%d"}`, step+i, step+i, step+i))
+			}
+			if status, body := s.call(t, s.admin, "POST", "/api/2.0/mlflow/runs/log-batch", `{"run_id":"`+id+`","metrics":[`+strings.Join(points, ",")+`]}`); status != 200 {
+				t.Fatalf("log-batch = %d %s", status, body)
+			}
+		}
+	}
+	for query, want := range map[string][3]int{ // number of points, first and last step
+		"":                                       {320, 0, 999},
+		"&max_results=10":                        {10, 0, 999},
+		"&start_step=100&end_step=104":           {5, 100, 104},
+		"&start_step=0&end_step=9&max_results=2": {2, 0, 9},
+	} {
+		status, body := s.call(t, s.viewer, "GET", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids="+id+"&metric_key=m"+query, "")
+		var got struct {
+			Metrics []struct {
+				Step  int    `json:"step"`
+				RunID string `json:"run_id"`
+			} `json:"metrics"`
+		}
+		if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 || len(got.Metrics) != want[0] {
+			t.Errorf("bulk history %q = %d, %d points, %v; want %v", query, status, len(got.Metrics), err, want)
+			continue
+		}
+		if first, last := got.Metrics[0], got.Metrics[len(got.Metrics)-1]; first.Step != want[1] || last.Step != want[2] || first.RunID != id {
+			t.Errorf("bulk history %q from %+v to %+v, want %v", query, first, last, want)
+		}
+	}
+	for path, body := range map[string]string{
+		"runs/log-metric": `{"run_uuid":"` + id + `","key":"nan","value":"NaN","timestamp":1,"step":"0"}`,
+		"runs/log-model":  `{"run_id":"` + id + `","model_json":"{\"artifact_path\":\"m\"}"}`,
+		"runs/update":     `{"run_id":"` + id + `","status":"3","end_time":1700000001000}`,
+	} {
+		if status, body := s.call(t, s.admin, "POST", "/api/2.0/mlflow/"+path, body); status != 200 {
+			t.Errorf("%s = %d %s", path, status, body)
+		}
+	}
+	_, body = s.call(t, s.viewer, "GET", "/api/2.0/mlflow/runs/get?run_uuid="+id, "")
+	for _, want := range []string{`"key":"nan","value":"NaN"`, `mlflow.log-model.history`, `"status":"FINISHED"`, `"end_time":1700000001000`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the run is %s, without %s", body, want)
+		}
+	}
+	if status, body := s.call(t, s.viewer, "GET", "/api/2.0/mlflow/artifacts/list?run_id="+id, ""); status != 200 || !strings.Contains(body, `"root_uri":"mlflow-artifacts:/0/`+id) {
+		t.Errorf("artifacts/list = %d %s", status, body)
+	}
+}
+
 // TestArtifactIsNeverShown holds that a browser saves an artifact, whatever it is.
 func TestArtifactIsNeverShown(t *testing.T) {
 	s := start(t, nil)

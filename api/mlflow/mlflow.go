@@ -33,8 +33,18 @@ type Deps struct {
 	Track    *track.Service
 	Registry *registry.Service
 	Blobs    Blobs
-	Version  string // of lastro, shown by server-info
-	Log      *slog.Logger
+	// MadeOf says what went into the work of a step, so that a version that its
+	// script registers knows it; nil when nothing can tell.
+	MadeOf  func(ctx context.Context, run, step, cell string) (Ingredients, error)
+	Version string // of lastro, shown by server-info
+	Log     *slog.Logger
+}
+
+// Ingredients are what a step worked with.
+type Ingredients struct {
+	Data   []registry.DataVersion
+	Commit string        // "" without git
+	Lock   lastro.Digest // of the dependency lock; "" without
 }
 
 type handler struct{ Deps }

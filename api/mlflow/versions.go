@@ -57,6 +57,13 @@ func (h *handler) createVersion(ctx context.Context, req createVersionRequest) (
 			v.Run, v.Step, v.Cell = r.Origin.Run, r.Origin.Step, r.Origin.Cell
 		}
 	}
+	if o.from.Number == 0 && v.Run != "" && h.MadeOf != nil {
+		of, err := h.MadeOf(ctx, v.Run, v.Step, v.Cell)
+		if err != nil {
+			return nil, err
+		}
+		v.DataVersions, v.Commit, v.Lock = of.Data, of.Commit, of.Lock
+	}
 	if v.Digest, err = h.tree(ctx, o); err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (ed *editor) widenProperty(spec CheckSpec, c Check) {
 		}
 	case "type":
 		wider := widerType(spec.Prop.Logical, c)
-		if wider == "" || options != nil {
+		if wider == "" || options != nil && wider != "number" {
 			ed.leave(spec, "the type %s cannot be widened without rewriting the property", spec.Prop.Logical)
 			return
 		}
@@ -144,7 +144,7 @@ func (ed *editor) stretch(spec CheckSpec, c Check, options *node) {
 		ed.leave(spec, "%s excludes its end: seen %s", spec.Rule, seen)
 	default:
 		if _, err := strconv.ParseFloat(seen, 64); err != nil {
-			seen = strconv.Quote(strings.Replace(seen, " ", "T", 1))
+			seen = strconv.Quote(strings.Replace(strings.TrimSuffix(seen, " 00:00:00"), " ", "T", 1))
 		}
 		ed.scalar(spec, n, seen, "%s of %s is %s", spec.Rule, c.Column, seen)
 	}

@@ -80,3 +80,29 @@ func TestDatasetReports(t *testing.T) {
 		t.Errorf("Reports = %d, %v; want 1", len(all), err)
 	}
 }
+
+// A version that was checked is not checked again: the engine is not even
+// there, so a run in which nothing changed starts no worker.
+func TestCheckerUsesTheKeptReport(t *testing.T) {
+	ctx := t.Context()
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s := NewData(db)
+	v := data.Version{Dataset: "d", Digest: lastro.DigestOf([]byte("a")), Rows: 3, SeenAt: time.Unix(1, 0).UTC()}
+	if _, _, err := s.RegisterVersion(ctx, v, "user:ana"); err != nil {
+		t.Fatal(err)
+	}
+	contract := &data.Contract{Digest: lastro.DigestOf([]byte("contract"))}
+	kept := data.Report{Dataset: "d", Version: v.Digest, Key: data.CheckKey(contract.Digest, []string{"sex"}), At: time.Unix(5, 0).UTC(), Rows: 3}
+	if err := s.SaveReport(ctx, kept, "user:ana"); err != nil {
+		t.Fatal(err)
+	}
+	checker := &data.Checker{Store: s, Clock: lastro.SystemClock{}}
+	got, err := checker.Ensure(ctx, v, data.Files("a.parquet"), contract, []string{"sex"}, "user:ana")
+	if err != nil || got.Rows != 3 || !got.At.Equal(kept.At) {
+		t.Errorf("Ensure = %+v, %v; want the kept report", got, err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"lastro"
@@ -189,6 +190,9 @@ func start(o ClientOptions) (*process, error) {
 	p := &process{cmd: cmd, stderr: &tail{}, done: make(chan struct{}), waiting: map[int64]chan response{}}
 	cmd.Stderr = p.stderr
 	cmd.WaitDelay = 5 * time.Second
+	// In a group of its own a ctrl-C at the terminal does not reach the worker:
+	// the request is cancelled in order instead.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (s *session) end() {
 }
 
 func (e *Engine) start(ctx context.Context, tables []data.Table, writes []string) (*session, error) {
-	dir, err := os.MkdirTemp(e.tempDir, "lastro-data-")
+	dir, err := os.MkdirTemp(e.tempDir, fmt.Sprintf("%s%d-", sessionPrefix, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("make a private directory for the data engine: %w", err)
 	}

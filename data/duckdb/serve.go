@@ -45,6 +45,7 @@ func methods(e data.Engine) map[string]handler {
 // the hidden command data-worker. When in ends, running requests are stopped.
 // Nothing but frames may be written to out.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
+	sweep(o.TempDir)
 	w := &worker{methods: methods(New(o)), out: out, running: map[int64]context.CancelFunc{}}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer w.wait.Wait()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"lastro"
@@ -214,6 +215,7 @@ func (r *runner) reattach(ctx context.Context, ps *PlanStep, c *PlanCell, kind K
 			}
 		}
 	}
+	r.e.stop(ctx, prior, "lost: lastro ended while it ran")
 	now := r.e.o.Clock.Now()
 	prior.State, prior.EndedAt, prior.Reason = Errored, now, "lost: lastro ended while it ran"
 	prior.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0320", Msg: prior.Reason}
@@ -247,6 +249,15 @@ func (a *attempt) describe(ctx context.Context) error {
 	var err error
 	if spec.With, _, err = expand(spec.With, names); err != nil {
 		return err
+	}
+	x := expander{scope: names, used: map[string]bool{}}
+	spec.Argv = slices.Clone(spec.Argv)
+	for i, arg := range spec.Argv {
+		v, err := x.text(arg)
+		if err != nil {
+			return err
+		}
+		spec.Argv[i] = text(v)
 	}
 	vars := map[string]string{}
 	for _, v := range spec.Vars {

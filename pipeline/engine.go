@@ -213,18 +213,21 @@ func (e *Engine) lose(ctx context.Context, r Run) error {
 	return e.o.Store.Record(ctx, &r, changed, events...)
 }
 
-// stop ends the work of a step run that an executor may still carry out.
+// stop ends the work of a step run that an executor may still carry out. A
+// built-in may have had a task made by another kind, so all are asked.
 func (e *Engine) stop(ctx context.Context, s StepRun, why string) {
-	k, ok := e.kinds[s.Kind].(Resumable)
-	if !ok {
-		return
-	}
 	id := taskID(s.Run, s.Step, s.Cell, s.Attempt)
-	if err := k.Stop(ctx, id, why); err != nil {
-		e.o.Log.WarnContext(ctx, "lost step was not stopped", "task", id, "err", err)
-	}
-	if err := k.Forget(ctx, id); err != nil {
-		e.o.Log.DebugContext(ctx, "lost step was not forgotten", "task", id, "err", err)
+	for _, kind := range e.o.Kinds {
+		k, ok := kind.(Resumable)
+		if !ok {
+			continue
+		}
+		if err := k.Stop(ctx, id, why); err != nil {
+			e.o.Log.WarnContext(ctx, "lost step was not stopped", "task", id, "err", err)
+		}
+		if err := k.Forget(ctx, id); err != nil {
+			e.o.Log.DebugContext(ctx, "lost step was not forgotten", "task", id, "err", err)
+		}
 	}
 }
 

@@ -53,6 +53,9 @@ func (s scope) lookup(expr string) (any, error) {
 	if v, ok := s[expr]; ok {
 		return v, nil
 	}
+	if strings.HasPrefix(expr, "event.") {
+		return "", nil // what an event carries depends on what started the run
+	}
 	names := append(slices.Sorted(maps.Keys(s)), "run.id")
 	e := &lastro.Error{Code: lastro.EInvalid, ID: "L0130", Msg: fmt.Sprintf("${{ %s }} names nothing that is known here", expr)}
 	if near := lastro.Nearest(expr, names); near != "" {

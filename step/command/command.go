@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package command is the step kind "run": a user's command, unchanged, as a
+// task of an executor. It decides the environment that the command sees and
+// whether an exit means failed or errored. Workspaces and outputs belong to
+// the engine, processes to the executor.
+package command
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"lastro"
+	"lastro/exec"
+	"lastro/pipeline"
+)
+
+// Kind implements pipeline.Resumable.
+type Kind struct {
+	Executor exec.Executor
+	Environ  []string // of which a few variables reach the step; nil = nothing is passed on
+}
+
+var _ pipeline.Resumable = (*Kind)(nil)
+
+// defaultTimeout ends commands that say nothing about it.
+const defaultTimeout = 24 * time.Hour
+
+// stopWait is how long a stopped task may take to be gone: longer than the
+// executor's grace between SIGTERM and SIGKILL.
+const stopWait = 30 * time.Second
+
+// Name is the kind's name.
+func (*Kind) Name() string { return "run" }
+
+// Needs says that a command reads code and wants its Python.
+func (*Kind) Needs(pipeline.StepSpec) pipeline.Needs { return pipeline.Needs{Code: true, Python: true} }
+
+// shell runs a command so that a failure in the middle is a failure.
+var shell = []string{"bash", "-euo", "pipefail", "-c"}
+
+// Ingredients are the command and how it is run.
+func (*Kind) Ingredients(_ context.Context, s pipeline.StepSpec) (any, error) {
+	if s.Argv != nil {
+		return map[string]any{"command": s.Argv}, nil
+	}
+	return map[string]any{"command": s.Shell, "shell": shell}, nil
+}
+
+// Run carries out the command.
+func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {
+	argv := j.Step.Argv
+	if argv == nil {
+		argv = append(append([]string{}, shell...), j.Step.Shell)
+	}
+	if err := k.Executor.Start(ctx, k.task(j, argv)); err != nil {
+		return pipeline.Result{}, err
+	}
+	return k.wait(ctx, j)
+}
+
+// RunTask runs one program for a job of another kind, in the job's workspace
+// and environment, and forgets it.
+func (k *Kind) RunTask(ctx context.Context, j *pipeline.Job, argv []string) (pipeline.Result, error) {
+	if err := k.Executor.Start(ctx, k.task(j, argv)); err != nil {
+		return pipeline.Result{}, err
+	}
+	res, err := k.wait(ctx, j)
+	if errors.Is(context.Cause(ctx), pipeline.ErrDetach) {
+		return res, err
+	}
+	return res, errors.Join(err, k.Executor.Forget(context.WithoutCancel(ctx), j.TaskID))
+}
+
+// Resume waits for a command that a dead engine had started.
+func (k *Kind) Resume(ctx context.Context, j *pipeline.Job) (pipeline.Result, bool, error) {
+	res, err := k.wait(ctx, j)
+	if lastro.Is(err, lastro.ENotFound) {
+		return pipeline.Result{}, false, nil
+	}
+	return res, true, err
+}
+
+// Stop ends a command that nobody will resume, and waits until it is gone.
+func (k *Kind) Stop(ctx context.Context, taskID, why string) error {
+	err := k.Executor.Stop(ctx, taskID, why)
+	if lastro.Is(err, lastro.ENotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, stopWait)
+	defer cancel()
+	_, err = k.Executor.Wait(limited, taskID)
+	return err
+}
+
+// Forget drops the executor's record of a command.
+func (k *Kind) Forget(ctx context.Context, taskID string) error {
+	return k.Executor.Forget(ctx, taskID)
+}
+
+// wait waits for the task; when ctx ends first the task is stopped, unless the
+// engine only goes away for a while.
+func (k *Kind) wait(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {
+	exit, err := k.Executor.Wait(ctx, j.TaskID)
+	if err != nil && ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, pipeline.ErrDetach) {
+			return pipeline.Result{}, cause
+		}
+		if serr := k.Stop(context.WithoutCancel(ctx), j.TaskID, cause.Error()); serr != nil {
+			return pipeline.Result{}, errors.Join(cause, serr)
+		}
+		return pipeline.Result{}, cause
+	}
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	res := pipeline.Result{CPUSeconds: (exit.UserCPU + exit.SysCPU).Seconds(), MaxRSSBytes: exit.MaxRSS}
+	return res, verdict(j, exit)
+}
+
+func (k *Kind) task(j *pipeline.Job, argv []string) exec.Task {
+	limit := j.Step.Timeout
+	if limit == 0 {
+		limit = defaultTimeout
+	}
+	home, tmp := private(j)
+	return exec.Task{ID: j.TaskID, Argv: argv, Env: environment(j, k.Environ), Dir: j.Path(j.Step.Workdir), LogPath: j.LogPath, MakeDirs: []string{home, tmp}, Timeout: limit}
+}

@@ -22,9 +22,10 @@ import (
 
 // ClientOptions say how to start the worker.
 type ClientOptions struct {
-	Argv []string      // the command whose stdin and stdout speak Serve's protocol
-	Env  []string      // its whole environment; nil = PATH and TMPDIR of this process
-	Idle time.Duration // the worker ends after this long without a request; 0 = 30 s
+	Program string        // what speaks Serve's protocol on stdin and stdout: the lastro binary ...
+	Args    []string      // ... and its arguments: data-worker
+	Env     []string      // its whole environment; nil = PATH and TMPDIR of this process
+	Idle    time.Duration // the worker ends after this long without a request; 0 = 30 s
 }
 
 // Client implements data.Engine in a worker process. The first request starts
@@ -185,7 +186,7 @@ func (c *Client) release(p *process) {
 }
 
 func start(o ClientOptions) (*process, error) {
-	cmd := exec.Command(o.Argv[0], o.Argv[1:]...)
+	cmd := exec.Command(o.Program, o.Args...)
 	cmd.Env = o.Env
 	p := &process{cmd: cmd, stderr: &tail{}, done: make(chan struct{}), waiting: map[int64]chan response{}}
 	cmd.Stderr = p.stderr

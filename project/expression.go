@@ -66,6 +66,12 @@ type scope struct {
 
 // check reports what is wrong with one expression; false when something is.
 func (l *loader) check(t Text, h hole, sc scope) bool {
+	if l.full() {
+		return false
+	}
+	if strings.HasPrefix(h.expr, "event.") {
+		return true // what an event carries depends on what started the run
+	}
 	at := t.at(h.start, h.end-h.start)
 	if h.expr == "" {
 		msg := fmt.Sprintf("%q is no name that an expression can read", strings.TrimSpace(h.raw))
@@ -91,8 +97,6 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 		return false
 	}
 	switch root {
-	case "event":
-		return true // what an event carries depends on what started the run
 	case "params":
 		if l.file.Params.File.Given() {
 			return true // what the file has is not known; that it is named is reported

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"lastro"
 	"lastro/data"
@@ -39,7 +41,7 @@ func Load(dir string) (*Project, error) {
 }
 
 // maxFile bounds lastro.yaml, in bytes.
-const maxFile = 1 << 20
+const maxFile = 256 << 10
 
 // Parse is Load of a text that stands for dir's lastro.yaml.
 func Parse(dir string, src []byte) (*Project, error) {
@@ -67,7 +69,12 @@ func Parse(dir string, src []byte) (*Project, error) {
 // decodeFile reads the text into f; false when it is no YAML object at all.
 func decodeFile(s *source, src []byte, f *File) bool {
 	start := lastro.Pos{File: s.file, Line: 1, Col: 1}
-	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(src))
+	if deep := tooDeep(tokens); deep != nil {
+		s.report(s.pos(deep), "L0101", "the file is nested too deeply", "")
+		return false
+	}
+	tree, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		at, msg := start, err.Error()
 		var syntax *yaml.SyntaxError
@@ -97,6 +104,29 @@ func decodeFile(s *source, src []byte, f *File) bool {
 		s.report(start, "L0101", "the file is empty", "lastro init writes one from what is in the folder")
 	}
 	return bodies == 1
+}
+
+// tooDeep returns the token at which brackets or dashes are nested deeper than
+// anybody writes: the parser's time grows with the square of the depth.
+func tooDeep(tokens token.Tokens) *token.Token {
+	depth, dashes, line := 0, 0, 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType:
+			if t.Position.Line != line {
+				dashes, line = 0, t.Position.Line
+			}
+			dashes++
+		}
+		if depth > maxDepth || dashes > maxDepth {
+			return t
+		}
+	}
+	return nil
 }
 
 func yamlHint(msg string) string {
@@ -149,6 +179,9 @@ func values(l List[Text]) []string {
 // path checks a path of the file and returns it clean, with slashes; "" when it
 // was refused.
 func (l *loader) path(t Text, what string) string {
+	if !t.Given() {
+		return "" // it had the wrong kind, which is reported
+	}
 	p := t.Value
 	clean := path.Clean(p)
 	switch {

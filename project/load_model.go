@@ -106,7 +106,7 @@ func (l *loader) compiles(t Text, scope gate.Scope) bool {
 		l.report(t.At, "L0151", err.Error(), "")
 		return false
 	}
-	l.problems = append(l.problems, &lastro.Error{Code: e.Code, ID: e.ID, Msg: e.Msg, Hint: e.Hint, Pos: l.inside(t, e.Pos)})
+	l.add(&lastro.Error{Code: e.Code, ID: e.ID, Msg: e.Msg, Hint: e.Hint, Pos: l.inside(t, e.Pos)})
 	return false
 }
 

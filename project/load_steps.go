@@ -40,7 +40,18 @@ func (l *loader) python(n *PythonNode) pipeline.Python {
 	return out
 }
 
+// Bounds of one file (SECURITY B17), far above what people write.
+const (
+	maxSteps   = 1000
+	maxOutputs = 100   // of a step
+	maxCommand = 65536 // characters
+)
+
 func (l *loader) translateSteps() {
+	if n := len(l.file.Steps.Entries); n > maxSteps {
+		l.report(l.file.Steps.Entries[maxSteps].Key.At, "L0106", fmt.Sprintf("the file has %d steps; at most %d are read", n, maxSteps), "split the project")
+		l.file.Steps.Entries = l.file.Steps.Entries[:maxSteps]
+	}
 	for i := range l.file.Steps.Entries {
 		e := &l.file.Steps.Entries[i]
 		if d, clash := l.datasets[e.Key.Value]; clash {
@@ -111,6 +122,8 @@ func (l *loader) stepWork(key Text, n *StepNode, s *pipeline.StepSpec, sc scope)
 		l.report(n.With.At, "L0105", "with belongs to uses, and this step runs a command", "give the command its values as arguments: --depth ${{ params.depth }}")
 	}
 	switch {
+	case len(shell.Value) > maxCommand:
+		l.report(shell.At, "L0106", fmt.Sprintf("a command has at most %d characters", maxCommand), "put it into a script")
 	case shell.Given():
 		if strings.TrimSpace(shell.Value) == "" {
 			l.report(shell.At, "L0105", "the command is empty", "run: python script.py")
@@ -178,6 +191,9 @@ func (l *loader) uses(t Text) string {
 }
 
 func didYouMean(name string, candidates []string) string {
+	if len(name) > 100 || len(candidates) > 300 {
+		return ""
+	}
 	if near := lastro.Nearest(name, candidates); near != "" {
 		return fmt.Sprintf("did you mean `%s`?", near)
 	}
@@ -264,6 +280,10 @@ func within(rel, dir string) bool {
 }
 
 func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
+	if len(n.Outputs.Named.Entries) > maxOutputs {
+		l.report(n.Outputs.Named.At, "L0106", fmt.Sprintf("a step has at most %d outputs", maxOutputs), "write a folder: it is one output")
+		return
+	}
 	for _, o := range n.Outputs.Named.Entries {
 		if p := l.path(o.Value, "the output"); p == "." || p == FileName {
 			l.report(o.Value.At, "L0124", fmt.Sprintf("an output cannot be %q", o.Value.Value), "choose a path of its own, such as work/"+o.Key.Value)

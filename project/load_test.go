@@ -4,10 +4,12 @@ package project
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -257,4 +259,44 @@ func BenchmarkParse(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// SECURITY S4: no file, however odd, takes seconds.
+func TestParseIsQuickOnOddFiles(t *testing.T) {
+	head := "version: 1\nname: odd\nsteps:\n  s:\n    run: |\n      "
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"holes":     head + strings.Repeat("${{ params.x }} ", 3000),
+		"events":    head + strings.Repeat("a ${{ event.x }} ", 3000),
+		"nested":    head + strings.Repeat("$(", 20000) + "${{ event.x }}",
+		"tests":     head + strings.Repeat("[[ ${{ event.x }} ", 3000),
+		"words":     head + strings.Repeat("eval ", 10000) + strings.Repeat("${{ event.x }} ", 500),
+		"heredocs":  head + strings.Repeat("cat <<E ", 5000),
+		"brackets":  "version: 1\nname: odd\nparams: " + strings.Repeat("[", 200) + strings.Repeat("]", 200),
+		"deep":      "version: 1\nname: odd\nparams: " + strings.Repeat("[", 100000),
+		"deep maps": "version: 1\nname: odd\nparams: " + strings.Repeat("{a: ", 50000),
+		"dashes":    "version: 1\nname: odd\nparams:\n  " + strings.Repeat("- ", 50000) + "a",
+		"keys":      "version: 1\n" + strings.Repeat("k: 1\n", 8000),
+		"steps":     "version: 1\nname: odd\nsteps:\n" + many(6000, "  s%d: {run: x, needs: [t%d]}\n"),
+		"outputs":   "version: 1\nname: odd\nsteps:\n  s:\n    run: x\n    outputs:\n" + many(8000, "      o%d: work/%d\n"),
+		"datasets":  "version: 1\nname: odd\nsteps: {s: {run: x}}\ndata:\n" + many(8000, "  d%d: d/%d\n"),
+		"long rule": "version: 1\nname: odd\nsteps: {s: {run: x, outputs: {m: m}}}\nmodel: {name: m, from: s.m, require: ['" + strings.Repeat("(", 30000) + "']}",
+		"long word": "version: 1\nname: odd\nsteps: {s: {run: x, inputs: [" + strings.Repeat("a", 100000) + "]}}",
+	} {
+		start := time.Now()
+		_, _ = Parse(dir, []byte(text))
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s (%d bytes) took %v", name, len(text), took)
+		} else {
+			t.Logf("%s (%d bytes): %v", name, len(text), took)
+		}
+	}
+}
+
+func many(n int, format string) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, format, i, i)
+	}
+	return out.String()
 }

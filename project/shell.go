@@ -46,19 +46,30 @@ type shellCompiler struct {
 	out     strings.Builder
 	vars    []pipeline.Var
 	frames  []frame
-	parens  []int      // of each frame: parentheses open within
-	saved   [][]string // of each frame: the words of the command around it
-	words   []string   // of the simple command at hand, the unfinished one apart
-	word    strings.Builder
+	parens  []int    // of each frame: parentheses open within
+	saved   []simple // of each frame: the command around it
+	cmd     simple
+	word    strings.Builder // the word at hand
 	pending []heredoc
-	test    int // where the [[ at hand began, 0 = none
+	numeric bool // within a [[ ]] that compares numbers
+}
+
+// simple is what is known of the simple command at hand from the words that it
+// has so far, the unfinished one apart.
+type simple struct {
+	name    string // of the program, without folders; "" = still to come
+	last    string
+	integer bool // an option with i: declare -i
+	shell   bool // a shell is among the words ...
+	textC   bool // ... and its -c too
+	afterC  bool // ... which was the last word: the text of another shell comes
 }
 
 // compileShell returns the command with every expression replaced, and the
 // variables it needs; vars are those that the step has already.
 func (l *loader) compileShell(t Text, sc scope, vars []pipeline.Var) (string, []pipeline.Var) {
 	sc.single = true
-	c := &shellCompiler{l: l, text: t, scope: sc, src: []rune(t.Value), vars: vars, frames: []frame{plainText}, parens: []int{0}, saved: [][]string{nil}}
+	c := &shellCompiler{l: l, text: t, scope: sc, src: []rune(t.Value), vars: vars, frames: []frame{plainText}, parens: []int{0}, saved: []simple{{}}}
 	for i := 0; i < len(c.src); {
 		i = c.next(i)
 	}
@@ -70,7 +81,7 @@ func (c *shellCompiler) top() frame { return c.frames[len(c.frames)-1] }
 func (c *shellCompiler) push(f frame) {
 	c.frames = append(c.frames, f)
 	c.parens = append(c.parens, 0)
-	c.saved = append(c.saved, slices.Clone(c.words))
+	c.saved = append(c.saved, c.cmd)
 	if f == command || f == backticks {
 		c.endCommand()
 	}
@@ -83,7 +94,7 @@ func (c *shellCompiler) pop() {
 	}
 	if f := c.frames[last]; f == command || f == backticks {
 		c.endCommand()
-		c.words = c.saved[last]
+		c.cmd = c.saved[last]
 		c.word.WriteString("$") // the word around the substitution goes on
 	}
 	c.frames, c.parens, c.saved = c.frames[:last], c.parens[:last], c.saved[:last]
@@ -179,11 +190,8 @@ func (c *shellCompiler) unquoted(i int) int {
 	case strings.ContainsRune(";|&", c.src[i]):
 		c.endCommand()
 	case c.src[i] == ' ' || c.src[i] == '\t':
-		switch c.word.String() {
-		case "[[":
-			c.test = i
-		case "]]":
-			c.test = 0
+		if c.word.Len() == 2 {
+			c.testWord(i)
 		}
 		c.endWord()
 	default:
@@ -194,15 +202,43 @@ func (c *shellCompiler) unquoted(i int) int {
 }
 
 func (c *shellCompiler) endWord() {
-	if c.word.Len() > 0 {
-		c.words = append(c.words, c.word.String())
-		c.word.Reset()
+	w := c.word.String()
+	c.word.Reset()
+	if w == "" {
+		return
+	}
+	base := path.Base(w)
+	if c.cmd.name == "" && !strings.Contains(w, "=") && !slices.Contains(introduce, w) {
+		c.cmd.name = base
+	}
+	c.cmd.last, c.cmd.afterC = w, false
+	switch {
+	case slices.Contains(shells, base):
+		c.cmd.shell, c.cmd.textC = true, false
+	case c.cmd.shell && !c.cmd.textC && optionC.MatchString(w):
+		c.cmd.textC, c.cmd.afterC = true, true
+	}
+	c.cmd.integer = c.cmd.integer || integerFlags.MatchString(w)
+}
+
+// testWord notes where [[ ]] begins and ends, and whether it compares numbers;
+// one that is too long to look through counts as if it did.
+func (c *shellCompiler) testWord(i int) {
+	switch c.word.String() {
+	case "[[":
+		ahead := string(c.src[i:min(len(c.src), i+maxTest)])
+		end := strings.Index(ahead, "]]")
+		c.numeric = end < 0 || numericTest.MatchString(ahead[:end])
+	case "]]":
+		c.numeric = false
 	}
 }
 
+const maxTest = 2000
+
 func (c *shellCompiler) endCommand() {
 	c.word.Reset()
-	c.words = nil
+	c.cmd = simple{}
 }
 
 // single copies '...' or $'...' and refuses expressions in it.
@@ -232,12 +268,11 @@ func (c *shellCompiler) refuseIn(from, to int, id, msg, hint string) {
 // hole replaces the expression at i.
 func (c *shellCompiler) hole(i int) int {
 	h := holeAt(c.src, i)
-	at := c.text.at(h.start, h.end-h.start)
 	if !c.l.check(c.text, h, c.scope) {
 		return h.end
 	}
-	if why := c.danger(h.end); why != "" {
-		c.l.report(at, "L0134", "the shell would read this value as code: it stands "+why,
+	if why := c.danger(); why != "" {
+		c.l.report(c.text.at(h.start, h.end-h.start), "L0134", "the shell would read this value as code: it stands "+why,
 			"pass it to a script as an argument of its own, where it stays data: python script.py ${{ "+h.expr+" }}")
 		return h.end
 	}
@@ -278,6 +313,7 @@ const exprPrefix = "LASTRO_EXPR_"
 var (
 	shells       = []string{"sh", "bash", "dash", "zsh", "ksh", "ash", "su"}
 	readsCode    = []string{"eval", "trap", "ssh", "let", "unset", "read", "mapfile"}
+	introduce    = []string{"env", "exec", "command", "builtin", "time", "nohup", "sudo", "if", "then", "elif", "else", "while", "until", "do", "!", "{"}
 	declares     = []string{"declare", "typeset", "local", "readonly", "export"}
 	optionC      = regexp.MustCompile(`^-[a-zA-Z]*c$`)
 	numericTest  = regexp.MustCompile(`\s-(eq|ne|lt|le|gt|ge)\s`)
@@ -287,7 +323,7 @@ var (
 // danger says where the shell would take a variable's value for code, "" when
 // it would not. Arithmetic reads values as expressions, and those can hold
 // a[$(command)].
-func (c *shellCompiler) danger(end int) string {
+func (c *shellCompiler) danger() string {
 	for _, f := range c.frames {
 		switch f {
 		case arithmetic:
@@ -296,53 +332,17 @@ func (c *shellCompiler) danger(end int) string {
 			return "inside ${ }"
 		}
 	}
-	if c.test > 0 && numericTest.MatchString(c.wholeTest(end)) {
+	switch {
+	case c.numeric:
 		return "in a numeric test of [[ ]]"
-	}
-	for i, w := range c.words {
-		base := path.Base(w)
-		switch {
-		case i == c.commandWord() && slices.Contains(readsCode, base),
-			i == c.commandWord() && slices.Contains(declares, base) && slices.ContainsFunc(c.words, integerFlags.MatchString):
-			return "after " + base
-		case i == c.commandWord() && slices.Contains([]string{"printf", "test", "[", "[["}, base) && c.words[len(c.words)-1] == "-v":
-			return "as the name of a variable"
-		case slices.Contains(shells, base) && c.afterOptionC(i):
-			return "in the text of another shell"
-		}
+	case slices.Contains(readsCode, c.cmd.name), c.cmd.integer && slices.Contains(declares, c.cmd.name):
+		return "after " + c.cmd.name
+	case c.cmd.last == "-v" && slices.Contains([]string{"printf", "test", "[", "[["}, c.cmd.name):
+		return "as the name of a variable"
+	case c.cmd.afterC:
+		return "in the text of another shell"
 	}
 	return ""
-}
-
-// commandWord is the index of the word that names the command, after
-// assignments and words that only introduce another.
-func (c *shellCompiler) commandWord() int {
-	for i, w := range c.words {
-		if !strings.Contains(w, "=") && !slices.Contains([]string{"env", "exec", "command", "builtin", "time", "nohup", "sudo", "then", "do", "else", "if", "while", "!", "{"}, w) {
-			return i
-		}
-	}
-	return -1
-}
-
-// afterOptionC reports whether the word being read is the text after the
-// shell's -c; what follows that text are arguments, which are safe.
-func (c *shellCompiler) afterOptionC(shell int) bool {
-	for i := shell + 1; i < len(c.words); i++ {
-		if optionC.MatchString(c.words[i]) {
-			return len(c.words) == i+1
-		}
-	}
-	return false
-}
-
-// wholeTest is the text of the [[ ]] around a place.
-func (c *shellCompiler) wholeTest(end int) string {
-	rest := string(c.src[end:])
-	if i := strings.Index(rest, "]]"); i >= 0 {
-		rest = rest[:i]
-	}
-	return string(c.src[c.test:end]) + rest
 }
 
 // heredocStart reads << or <<- and its delimiter.
@@ -376,8 +376,7 @@ func (c *shellCompiler) heredocStart(i int) int {
 
 // readByShell reports whether the command at hand takes its input as commands.
 func (c *shellCompiler) readByShell() bool {
-	i := c.commandWord()
-	return i >= 0 && (slices.Contains(shells, path.Base(c.words[i])) || path.Base(c.words[i]) == "ssh")
+	return slices.Contains(shells, c.cmd.name) || c.cmd.name == "ssh"
 }
 
 // heredocs copies the bodies that begin at i.

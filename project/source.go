@@ -47,12 +47,24 @@ func (s *source) pos(t *token.Token) lastro.Pos {
 	return p
 }
 
+// maxProblems bounds what is reported of one file: nobody reads more, and a
+// hostile file could otherwise keep the loader busy.
+const maxProblems = 200
+
+func (s *source) full() bool { return len(s.problems) >= maxProblems }
+
+func (s *source) add(e *lastro.Error) {
+	if !s.full() {
+		s.problems = append(s.problems, e)
+	}
+}
+
 // report adds a problem.
-func (s *source) report(at lastro.Pos, id, msg, hint string, notes ...string) {
-	s.problems = append(s.problems, &lastro.Error{Code: lastro.EInvalid, ID: id, Pos: at, Msg: msg, Hint: hint, Notes: notes})
+func (s *source) report(at lastro.Pos, id, msg, hint string) {
+	s.add(&lastro.Error{Code: lastro.EInvalid, ID: id, Pos: at, Msg: msg, Hint: hint})
 }
 
 // unsupported adds a problem with what the schema knows and this lastro cannot do.
 func (s *source) unsupported(at lastro.Pos, what, hint string) {
-	s.problems = append(s.problems, &lastro.Error{Code: lastro.EUnsupported, ID: "L0108", Pos: at, Msg: what + " is not supported yet", Hint: hint})
+	s.add(&lastro.Error{Code: lastro.EUnsupported, ID: "L0108", Pos: at, Msg: what + " is not supported yet", Hint: hint})
 }

@@ -32,7 +32,7 @@ func scanUser(r interface{ Scan(...any) error }) (auth.User, error) {
 func (s Auth) CreateUser(ctx context.Context, u auth.User, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO users (name, role, created_at, disabled) VALUES (?, ?, ?, ?)`,
-			u.Name, string(u.Role), lastro.Micros(u.CreatedAt), u.Disabled)
+			u.Name, string(u.Role), lastro.Micros(u.CreatedAt), flag(u.Disabled))
 		if isUnique(err) {
 			return lastro.Errorf(lastro.EConflict, "there is a user %q already", u.Name)
 		}
@@ -43,7 +43,7 @@ func (s Auth) CreateUser(ctx context.Context, u auth.User, events ...lastro.Even
 // UpdateUser implements auth.Store.
 func (s Auth) UpdateUser(ctx context.Context, u auth.User, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE users SET role = ?, disabled = ? WHERE name = ?`, string(u.Role), u.Disabled, u.Name)
+		n, err := tx.Exec(ctx, `UPDATE users SET role = ?, disabled = ? WHERE name = ?`, string(u.Role), flag(u.Disabled), u.Name)
 		if err == nil && n == 0 {
 			return lastro.Errorf(lastro.ENotFound, "there is no user %q", u.Name)
 		}

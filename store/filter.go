@@ -83,3 +83,11 @@ func like(column, pattern string) (sql, arg string) {
 func ilike(column, pattern string) (sql, arg string) {
 	return "LOWER(" + column + ") LIKE ?", strings.ToLower(pattern)
 }
+
+// flag is a bool as both databases keep it: 0 or 1.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

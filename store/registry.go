@@ -44,7 +44,7 @@ func (s Registry) CreateModel(ctx context.Context, m registry.Model, events ...l
 	}
 	return s.db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO models (`+modelColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			m.Name, m.Description, m.Declared, string(protect), lastro.Micros(m.CreatedAt), lastro.Micros(m.UpdatedAt), string(m.By))
+			m.Name, m.Description, flag(m.Declared), string(protect), lastro.Micros(m.CreatedAt), lastro.Micros(m.UpdatedAt), string(m.By))
 		if isUnique(err) {
 			return modelTaken(m.Name)
 		}
@@ -120,7 +120,7 @@ func (s Registry) UpdateModel(ctx context.Context, m registry.Model, events ...l
 	}
 	return s.db.Write(ctx, func(tx *Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE models SET description = ?, declared = ?, protect = ?, updated_at = ? WHERE name = ?`,
-			m.Description, m.Declared, string(protect), lastro.Micros(m.UpdatedAt), m.Name)
+			m.Description, flag(m.Declared), string(protect), lastro.Micros(m.UpdatedAt), m.Name)
 		if err == nil && n == 0 {
 			return noModel(m.Name)
 		}
@@ -146,7 +146,7 @@ func (s Registry) RenameModel(ctx context.Context, from, to string, events ...la
 		}
 		// The new name goes on from whichever number is higher, so none comes twice under either name.
 		_, err = tx.Exec(ctx, `INSERT INTO model_numbers (model, last) SELECT ?, last FROM model_numbers WHERE model = ?
-			ON CONFLICT (model) DO UPDATE SET last = MAX(model_numbers.last, excluded.last)`, to, from)
+			ON CONFLICT (model) DO UPDATE SET last = CASE WHEN model_numbers.last > excluded.last THEN model_numbers.last ELSE excluded.last END`, to, from)
 		return err
 	}, events...)
 }

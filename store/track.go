@@ -437,9 +437,9 @@ func (s Track) LogInputs(ctx context.Context, runID string, in []track.Input, mo
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO tracked_inputs (run, name, digest, source_type, source, schema_json, profile, tags)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, digest) DO UPDATE SET tags = excluded.tags`,
-				runID, i.Name, i.Digest, i.SourceType, i.Source, i.Schema, i.Profile, string(tags)); err != nil {
+			if _, err := tx.Exec(ctx, `INSERT INTO tracked_inputs (run, name, digest, source_type, source, schema_json, profile, context, tags)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, digest) DO UPDATE SET context = excluded.context, tags = excluded.tags`,
+				runID, i.Name, i.Digest, i.SourceType, i.Source, i.Schema, i.Profile, i.Tags[track.TagContext], string(tags)); err != nil {
 				return err
 			}
 		}

@@ -187,7 +187,7 @@ func (c *trackCompiler) keyed(sub string, cl track.Clause, unknown error) error 
 }
 
 func (c *trackCompiler) datasetClause(cl track.Clause, unknown error) error {
-	expr, ok := map[string]string{"name": "t.name", "digest": "t.digest", "context": "json_extract(t.tags, '$.\"mlflow.data.context\"')"}[cl.Key]
+	expr, ok := map[string]string{"name": "t.name", "digest": "t.digest", "context": "t.context"}[cl.Key]
 	if !ok || c.dataset == "" {
 		return unknown
 	}

@@ -113,6 +113,9 @@ type Input struct {
 	Tags                                              map[string]string
 }
 
+// TagContext is the tag of an Input that says what it was used for.
+const TagContext = "mlflow.data.context"
+
 // ModelOutput is a logged model that a tracked run wrote.
 type ModelOutput struct {
 	ModelID string

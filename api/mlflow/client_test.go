@@ -146,6 +146,10 @@ func (s *server) call(t *testing.T, token, method, path, body string, header ...
 func python(t *testing.T) string {
 	t.Helper()
 	if p := os.Getenv("LASTRO_TEST_PYTHON"); p != "" {
+		if out, err := exec.CommandContext(t.Context(), p, "-c", "import importlib.util as u, sys; "+
+			"sys.exit(' '.join(m for m in ('mlflow', 'sklearn', 'skops', 'pandas') if u.find_spec(m) is None) or None)").CombinedOutput(); err != nil {
+			t.Fatalf("LASTRO_TEST_PYTHON lacks %s: %s -m pip install -r api/mlflow/testdata/requirements.txt", bytes.TrimSpace(out), p)
+		}
 		return p
 	}
 	requirements, err := os.ReadFile("testdata/requirements.txt")

@@ -123,7 +123,7 @@ def search(eid, rid, other):
     assert ids(f"attributes.run_id IN ('{rid}', 'x')") == [rid]
     assert ids("run_name = 'first'") == [rid] and ids("tags.`mlflow.runName` = 'renamed'") == [other]
     assert ids("params.depth IS NULL") == [other]
-    assert ids("datasets.name = 'flowers'") == [rid]
+    assert ids("datasets.name = 'flowers'") == [rid] and ids("datasets.context = 'training'") == [rid] and ids("dataset.context = 'test'") == []
     assert ids(f"start_time > {int(time.time() * 1000) + 60_000}") == []
     assert ids(order_by=["metrics.auc DESC"]) == [rid, other]  # a run without the metric comes last ...
     assert ids(order_by=["metrics.auc ASC"]) == [rid, other]  # ... either way

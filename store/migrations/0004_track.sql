@@ -83,6 +83,7 @@ CREATE TABLE tracked_inputs (
     source      TEXT NOT NULL,
     schema_json TEXT NOT NULL,
     profile     TEXT NOT NULL,
+    context     TEXT NOT NULL, -- what the client used it for, such as training
     tags        TEXT NOT NULL,
     PRIMARY KEY (run, name, digest)
 );

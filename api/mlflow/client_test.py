@@ -241,6 +241,8 @@ def registry(rid, model_id):
         refused("INVALID_PARAMETER_VALUE", client.create_model_version, "iris", source)
     refused("RESOURCE_DOES_NOT_EXIST", client.create_model_version, "nowhere", f"models:/{model_id}")
     refused("RESOURCE_DOES_NOT_EXIST", client.create_model_version, "iris", "models:/m-" + "0" * 32)
+    half = mlflow.initialize_logged_model("half")
+    refused("INVALID_PARAMETER_VALUE", client.create_model_version, "iris", f"models:/{half.model_id}")
     refused("RESOURCE_ALREADY_EXISTS", client.create_registered_model, "iris")
     refused("INVALID_PARAMETER_VALUE", client.create_registered_model, "a/b")
     refused("RESOURCE_DOES_NOT_EXIST", client.get_model_version, "iris", "99")

@@ -76,6 +76,10 @@ func (h *handler) fromLoggedModel(ctx context.Context, id, below string) (origin
 	if err != nil {
 		return origin{}, err
 	}
+	if m.Status != track.ModelReady {
+		return origin{}, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("logged model %s is %s, so its files may not all be here", id, m.Status),
+			Hint: "log it again, and register it when that has ended"}
+	}
 	files, err := h.filesBelow(ctx, track.ModelRoot(m.ExperimentID, m.ID)+below)
 	if err == nil && len(files) == 0 {
 		err = nothingThere("logged model " + id)

@@ -115,10 +115,10 @@ type WaiveRequest struct {
 	NotAuthor bool      // refuse the person who started the run
 }
 
-// Waive grants a waiver with the event waiver.granted. EConflict when the
-// decision is not the one that the person saw, is not the newest or waits for
-// nobody, EDenied when the actor may not, EInvalid for a rule, date or reason
-// that will not do.
+// Waive grants a waiver, or a longer one, with the event waiver.granted.
+// EConflict when the decision is not the one that the person saw, is not the
+// newest or the rule waits for nobody, EGate when a rule blocks, EDenied when
+// the actor may not, EInvalid for a rule, date or reason that will not do.
 func (s *Service) Waive(ctx context.Context, r WaiveRequest) (Waiver, error) {
 	now := s.clock.Now()
 	d, err := s.store.Decision(ctx, r.Decision)
@@ -168,12 +168,13 @@ func (r WaiveRequest) check(d Decision, now time.Time) error {
 			Hint: "look at it again: lastro approve " + d.ID}
 	case !known:
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0363", Msg: fmt.Sprintf("%s has no rule %q", d.ID, r.Rule), Hint: "it has " + some(d.ruleNames())}
-	case d.Verdict == Failed && result.Outcome == Failed:
+	case result.Outcome == Failed:
 		return &lastro.Error{Code: lastro.EGate, ID: "L0364", Msg: fmt.Sprintf("rule %s blocks: %s", r.Rule, result.Message),
-			Hint: "only a rule with on_fail: approve can be waived"}
-	case d.Verdict != Waiting:
-		return &lastro.Error{Code: lastro.EConflict, ID: "L0364", Msg: fmt.Sprintf("%s waits for nobody: it %s", d.ID, d.Verdict), Hint: "there is nothing to waive"}
-	case result.Outcome != Waiting:
+			Hint: "only a rule with on_fail: approve can be waived, and only one whose facts are there"}
+	case d.Verdict == Failed:
+		return &lastro.Error{Code: lastro.EGate, ID: "L0364", Msg: fmt.Sprintf("%s failed: another rule blocks, so nothing is gained by a waiver", d.ID),
+			Hint: "lastro why " + d.Subject.Model() + "@" + d.Subject.Version()}
+	case result.Outcome != Waiting && result.Outcome != Waived:
 		return &lastro.Error{Code: lastro.EConflict, ID: "L0364", Msg: fmt.Sprintf("rule %s %s: there is nothing to waive", r.Rule, result.Outcome)}
 	case reason == "":
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0365", Msg: "a waiver needs a reason", Hint: `--reason "why this may pass until then"`}
@@ -231,13 +232,8 @@ func (d Decision) Stands(waivers []Waiver, now time.Time) (bool, string) {
 		switch r.Outcome {
 		case Failed:
 			return false, fmt.Sprintf("decision %s failed: rule %s: %s", d.ID, r.Rule.Name, r.Message)
-		case Waived:
-			if !r.Waiver.Until.After(now) {
-				return false, fmt.Sprintf("decision %s: the waiver of rule %s by %s ran out on %s", d.ID, r.Rule.Name, r.Waiver.Actor, r.Waiver.Until.Format(time.DateOnly))
-			}
-			by = append(by, waivedBy(*r.Waiver))
-		case Waiting:
-			w, found := d.granted(r.Rule.Name, waivers)
+		case Waiting, Waived:
+			w, found := d.granted(r, waivers)
 			if !found {
 				return false, fmt.Sprintf("decision %s waits for a person: rule %s: %s", d.ID, r.Rule.Name, r.Message)
 			}
@@ -266,11 +262,14 @@ func (d Decision) held() int {
 	return n
 }
 
-// granted returns the waiver of a rule that ends last, among those that were
-// given on exactly this decision.
-func (d Decision) granted(rule string, waivers []Waiver) (best Waiver, found bool) {
+// granted returns the waiver of a rule that ends last, among the one that the
+// decision was made with and those given on exactly this decision since.
+func (d Decision) granted(r Result, waivers []Waiver) (best Waiver, found bool) {
+	if r.Waiver != nil {
+		best, found = *r.Waiver, true
+	}
 	for _, w := range waivers {
-		if w.Rule == rule && w.Decision == d.ID && w.Bundle == d.Digest && (!found || w.Until.After(best.Until)) {
+		if w.Rule == r.Rule.Name && w.Decision == d.ID && w.Bundle == d.Digest && (!found || w.Until.After(best.Until)) {
 			best, found = w, true
 		}
 	}

@@ -33,7 +33,7 @@ func Load(dir string) (*Project, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		abs, _ := filepath.Abs(dir)
 		return nil, lastro.Problems{{Code: lastro.EInvalid, ID: "L0102", Pos: lastro.Pos{File: FileName}, Msg: "there is no lastro.yaml in " + abs,
-			Hint: "lastro init writes one from what is in the folder; -C DIR looks elsewhere", Err: nil}}
+			Hint: "lastro init writes one; -C DIR looks elsewhere", Err: nil}}
 	case err != nil:
 		return nil, lastro.Problems{{Code: lastro.EInvalid, ID: "L0102", Pos: lastro.Pos{File: FileName}, Msg: "lastro.yaml cannot be read", Err: err}}
 	}
@@ -101,7 +101,7 @@ func decodeFile(s *source, src []byte, f *File) bool {
 		d.value(reflect.ValueOf(f).Elem(), doc.Body, field{})
 	}
 	if bodies == 0 {
-		s.report(start, "L0101", "the file is empty", "lastro init writes one from what is in the folder")
+		s.report(start, "L0101", "the file is empty", "lastro init writes one")
 	}
 	return bodies == 1
 }
@@ -247,7 +247,7 @@ func (l *loader) translateData() {
 		if n.Contract.Given() {
 			spec.Contract = l.path(n.Contract, "the contract")
 			if spec.Contract != "" && !l.there(spec.Contract) {
-				l.report(n.Contract.At, "L0125", fmt.Sprintf("there is no contract %q", spec.Contract), l.nearFile(spec.Contract, "lastro data draft writes one from the data"))
+				l.report(n.Contract.At, "L0125", fmt.Sprintf("there is no contract %q", spec.Contract), l.nearFile(spec.Contract, "a contract is a file in the Open Data Contract Standard; remove the key when there is none yet"))
 			}
 		}
 		for _, source := range []string{spec.Source, spec.Path} {

@@ -172,6 +172,15 @@ func TestGateWaiver(t *testing.T) {
 	if ok, _, _ := svc.Allows(ctx, "income-outreach", digest, w.Until.Add(time.Hour)); ok {
 		t.Error("a carried waiver outlived its date")
 	}
+	// It ran out: the person may look again and grant a longer one.
+	longer := good
+	longer.Decision, longer.Bundle, longer.Until = again.ID, again.Digest, w.Until.AddDate(0, 1, 0)
+	if _, err := svc.Waive(ctx, longer); err != nil {
+		t.Errorf("a longer waiver: %v", err)
+	}
+	if ok, why, _ := svc.Allows(ctx, "income-outreach", digest, w.Until.Add(time.Hour)); !ok {
+		t.Errorf("a longer waiver does not count: %s", why)
+	}
 	if _, err := svc.Waive(ctx, good); !lastro.Is(err, lastro.EConflict) {
 		t.Errorf("a waiver on an old decision = %v, want conflict", err)
 	}

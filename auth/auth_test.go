@@ -133,13 +133,13 @@ func TestStepToken(t *testing.T) {
 	s, c, _ := open(t)
 	ctx := t.Context()
 	one := must(s.IssueStepToken(ctx, "142", "train", "depth=3", time.Minute))(t)
-	two := must(s.IssueStepToken(ctx, "142", "eval", "", time.Minute))(t)
+	two := must(s.IssueStepToken(ctx, "142", "train", "depth=5", time.Minute))(t)
 	id := must(s.Authenticate(ctx, one))(t)
 	if id.Actor != "step:142/train" || id.Run != "142" || id.Step != "train" || id.Cell != "depth=3" ||
 		!id.May(auth.WriteTracking) || id.May(auth.WriteRuns) || id.May(auth.Deploy) || id.May(auth.Approve) {
 		t.Errorf("a step's identity = %+v", id)
 	}
-	if err := s.EndStep(ctx, "142", "train"); err != nil {
+	if err := s.EndStep(ctx, "142", "train", "depth=3"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Authenticate(ctx, one); !lastro.Is(err, lastro.EDenied) {

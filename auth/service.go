@@ -67,6 +67,6 @@ type Store interface {
 	TakeToken(ctx context.Context, hash string, at time.Time) (Token, error)
 	Tokens(ctx context.Context, user string) ([]Token, error) // the user's own (kind user), newest first
 	RevokeToken(ctx context.Context, id string, at time.Time, events ...lastro.Event) error
-	// RevokeStep revokes the tokens of a step of a run; step "" means all its steps.
-	RevokeStep(ctx context.Context, run, step string, at time.Time) error
+	// RevokeStep revokes the tokens of one step and matrix cell of a run.
+	RevokeStep(ctx context.Context, run, step, cell string, at time.Time) error
 }

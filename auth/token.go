@@ -50,7 +50,7 @@ func newTokenID() string {
 // unknown is the one answer to every credential that is not good, so that it
 // tells nothing about why.
 func unknown() error {
-	return &lastro.Error{Code: lastro.EDenied, ID: "L0501", Msg: "this token is not known, has expired or was revoked",
+	return &lastro.Error{Code: lastro.EDenied, ID: "L0701", Msg: "this token is not known, has expired or was revoked",
 		Hint: "make a new one: lastro token create"}
 }
 
@@ -172,9 +172,10 @@ func (s *Service) IssueStepToken(ctx context.Context, run, step, cell string, tt
 	return secret, err
 }
 
-// EndStep revokes the tokens of a step; step "" means every step of the run.
-func (s *Service) EndStep(ctx context.Context, run, step string) error {
-	return s.store.RevokeStep(ctx, run, step, s.clock.Now())
+// EndStep revokes the tokens of one step and matrix cell of a run; the other
+// cells may still be at work.
+func (s *Service) EndStep(ctx context.Context, run, step, cell string) error {
+	return s.store.RevokeStep(ctx, run, step, cell, s.clock.Now())
 }
 
 // Authenticate returns who holds a secret; lastro.EDenied for any that is not

@@ -128,10 +128,10 @@ func (s Auth) RevokeToken(ctx context.Context, id string, at time.Time, events .
 }
 
 // RevokeStep implements auth.Store.
-func (s Auth) RevokeStep(ctx context.Context, run, step string, at time.Time) error {
+func (s Auth) RevokeStep(ctx context.Context, run, step, cell string, at time.Time) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = ? WHERE kind = 'step' AND run = ? AND (? = '' OR step = ?) AND revoked_at = 0`,
-			lastro.Micros(at), run, step, step)
+		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = ? WHERE kind = 'step' AND run = ? AND step = ? AND cell = ? AND revoked_at = 0`,
+			lastro.Micros(at), run, step, cell)
 		return err
 	})
 }

@@ -278,15 +278,15 @@ func (s *Service) UpdateRun(ctx context.Context, c Caller, id string, change Run
 	return r, s.store.Log(ctx, id, Batch{Tags: []Tag{{tagRunName, r.Name}}})
 }
 
-// EndRunsOf ends the tracked runs of a step that are still running, when the
-// step itself has ended: a script that was killed cannot say so.
-func (s *Service) EndRunsOf(ctx context.Context, by lastro.Actor, run, step string, status Status) error {
-	runs, err := s.store.RunsOf(ctx, run, step)
+// EndRunsOf ends the tracked runs that one step and cell left running, when it
+// has ended itself: a script that was killed cannot say so.
+func (s *Service) EndRunsOf(ctx context.Context, by lastro.Actor, o Origin, status Status) error {
+	runs, err := s.store.RunsOf(ctx, o.Run, o.Step)
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if r.Status.Terminal() {
+		if r.Origin != o || r.Status.Terminal() {
 			continue
 		}
 		if _, err := s.UpdateRun(ctx, Caller{By: by}, r.ID, RunChange{Status: status}); err != nil {

@@ -205,14 +205,15 @@ func TestLatest(t *testing.T) {
 
 func TestEndRunsOf(t *testing.T) {
 	s := open(t)
-	left, done, others := newRun(t, s, train), newRun(t, s, train), newRun(t, s, other)
+	left, done, others, cell := newRun(t, s, train), newRun(t, s, train), newRun(t, s, other),
+		newRun(t, s, track.Caller{By: train.By, Origin: track.Origin{Run: "142", Step: "train", Cell: "1"}})
 	if _, err := s.UpdateRun(t.Context(), train, done.ID, track.RunChange{Status: track.Finished}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndRunsOf(t.Context(), "system:engine", "142", "train", track.Killed); err != nil {
+	if err := s.EndRunsOf(t.Context(), "system:engine", train.Origin, track.Killed); err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]track.Status{left.ID: track.Killed, done.ID: track.Finished, others.ID: track.Running} {
+	for id, want := range map[string]track.Status{left.ID: track.Killed, done.ID: track.Finished, others.ID: track.Running, cell.ID: track.Running} {
 		if r, err := s.Run(t.Context(), id); err != nil || r.Status != want || r.EndedAt.IsZero() == want.Terminal() {
 			t.Errorf("run %s is %s, ended %v (%v), want %s", id, r.Status, r.EndedAt, err, want)
 		}

@@ -125,6 +125,12 @@ func (e *Engine) release(number int64) {
 	delete(e.live, number)
 }
 
+func (e *Engine) isLive(number int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.live[number]
+}
+
 // Unfinished returns the runs that an engine left behind when it died, newest first.
 func (e *Engine) Unfinished(ctx context.Context) ([]Run, error) {
 	runs, err := e.o.Store.Runs(ctx, RunFilter{Unfinished: true, Limit: 1000})

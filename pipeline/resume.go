@@ -4,6 +4,8 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 
 	"lastro"
 )
@@ -39,10 +41,29 @@ func (r *runner) takeOver(ctx context.Context, old Run) error {
 	if err := r.e.o.Store.Record(ctx, &r.run, r.selectedRows(), []lastro.Event{runEvent(r.run, "run.resumed", now)}...); err != nil {
 		return err
 	}
+	work := newWorkspaces(r.e.o, old.Number, r.e.isLive)
 	for _, s := range over {
+		r.tidyEnded(ctx, work, s)
 		r.observe(s)
 	}
 	return nil
+}
+
+// tidyEnded does what the engine may have died before: between committing the
+// end of a step and tidying up after it.
+func (r *runner) tidyEnded(ctx context.Context, work *workspaces, s StepRun) {
+	if s.State != Succeeded {
+		return
+	}
+	work.remove(filepath.Join(work.dir, fmt.Sprintf("%s-%d", cellName(s.Step, s.Cell), s.Attempt)))
+	k, ok := r.e.kinds[s.Kind].(Resumable)
+	if !ok {
+		return
+	}
+	id := taskID(s.Run, s.Step, s.Cell, s.Attempt)
+	if err := k.Forget(ctx, id); err != nil {
+		r.e.o.Log.WarnContext(ctx, "task was not forgotten", "task", id, "err", err)
+	}
 }
 
 // again reports whether an attempt that ended as lost still waits for its

@@ -271,7 +271,7 @@ func (r *runner) carryOut(ctx context.Context) (Run, error) {
 	}
 	r.rec = newRecorder(r.e.o.Store)
 	defer r.rec.close()
-	r.work = newWorkspaces(r.e.o, r.run.Number)
+	r.work = newWorkspaces(r.e.o, r.run.Number, r.e.isLive)
 	r.names = newScope(r.plan.Spec.Params, r.plan.Git, r.plan.Event, nil).withRun(r.run.Number)
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

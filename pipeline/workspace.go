@@ -29,7 +29,9 @@ type workspaces struct {
 	old  []string // names of other runs' folders, which failures left
 }
 
-func newWorkspaces(o Options, run int64) *workspaces {
+// newWorkspaces also removes what is left of the code of runs before, whose
+// engine died while it tidied up.
+func newWorkspaces(o Options, run int64, live func(int64) bool) *workspaces {
 	base := filepath.Join(o.StateDir, "work")
 	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10))}
 	entries, err := os.ReadDir(base)
@@ -37,8 +39,9 @@ func newWorkspaces(o Options, run int64) *workspaces {
 		return w
 	}
 	for _, e := range entries {
-		if n, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && n < run {
+		if n, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && n < run && !live(n) {
 			w.old = append(w.old, e.Name())
+			(&workspaces{dir: filepath.Join(base, e.Name())}).finish()
 		}
 	}
 	return w
@@ -47,8 +50,11 @@ func newWorkspaces(o Options, run int64) *workspaces {
 // fresh makes an empty workspace with the code of the cell in it.
 func (w *workspaces) fresh(ctx context.Context, j *Job, p *Plan, c *PlanCell) error {
 	w.forgetOld(cellName(j.Step.Name, j.Cell))
-	w.remove(j.Dir)
-	w.remove(j.Scratch)
+	for attempt := 1; attempt <= j.Attempt; attempt++ {
+		name := fmt.Sprintf("%s-%d", cellName(j.Step.Name, j.Cell), attempt)
+		w.remove(filepath.Join(w.dir, name))
+		w.remove(filepath.Join(w.dir, ".tmp", name))
+	}
 	for _, d := range []string{j.Dir, j.Scratch} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return fmt.Errorf("make the workspace: %w", err)
@@ -167,6 +173,7 @@ func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }
 // finish removes what a run that is over does not need.
 func (w *workspaces) finish() {
 	w.remove(filepath.Join(w.dir, ".code"))
+	w.remove(filepath.Join(w.dir, ".code.part"))
 	w.remove(filepath.Join(w.dir, ".tmp"))
 	_ = os.Remove(w.dir)
 }

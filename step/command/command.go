@@ -27,6 +27,10 @@ var _ pipeline.Resumable = (*Kind)(nil)
 // defaultTimeout ends commands that say nothing about it.
 const defaultTimeout = 24 * time.Hour
 
+// startWait bounds the start of a task, which also starts a supervisor when
+// there is none.
+const startWait = time.Minute
+
 // stopWait is how long a stopped task may take to be gone: longer than the
 // executor's grace between SIGTERM and SIGKILL.
 const stopWait = 30 * time.Second
@@ -54,16 +58,27 @@ func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error
 	if argv == nil {
 		argv = append(append([]string{}, shell...), j.Step.Shell)
 	}
-	if err := k.Executor.Start(ctx, k.task(j, argv)); err != nil {
+	if err := k.start(ctx, j, argv); err != nil {
 		return pipeline.Result{}, err
 	}
 	return k.wait(ctx, j)
 }
 
+// start starts the task whatever happens to ctx meanwhile: a start that is
+// given up half-way could leave a task behind that nobody stops.
+func (k *Kind) start(ctx context.Context, j *pipeline.Job, argv []string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
+	defer cancel()
+	return k.Executor.Start(limited, k.task(j, argv))
+}
+
 // RunTask runs one program for a job of another kind, in the job's workspace
 // and environment, and forgets it.
 func (k *Kind) RunTask(ctx context.Context, j *pipeline.Job, argv []string) (pipeline.Result, error) {
-	if err := k.Executor.Start(ctx, k.task(j, argv)); err != nil {
+	if err := k.start(ctx, j, argv); err != nil {
 		return pipeline.Result{}, err
 	}
 	res, err := k.wait(ctx, j)

@@ -217,7 +217,7 @@ func TestInterrupt(t *testing.T) {
 	pid := filepath.Join(h.dir, ".lastro", "pid")
 	go func() {
 		for ctx.Err() == nil {
-			if _, err := os.Stat(pid); err == nil {
+			if raw, err := os.ReadFile(pid); err == nil && len(raw) > 0 {
 				cancel(fmt.Errorf("interrupted"))
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -274,8 +274,9 @@ func TestKill9(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the engine: %v\n%s", err, said.String())
 			}
-			if want := "1 succeeded"; strings.TrimSpace(said.String()) != want {
-				t.Errorf("the last engine said %q, want %q", said.String(), want)
+			// Run 2 when a kill hit between the end of run 1 and that of its process.
+			if got := strings.TrimSpace(said.String()); got != "1 succeeded" && got != "2 succeeded" {
+				t.Errorf("the last engine said %q", got)
 			}
 		case <-time.After(wait):
 			kills++
@@ -322,10 +323,9 @@ func TestKill9(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills, %d step rows", kills, len(rows))
-	// Another plan ends nothing and starts a run of its own.
-	spec := killSpec(dir)
-	spec.Steps = spec.Steps[:1]
-	if r, err := h.run(t.Context(), spec); err != nil || r.Number != 2 || r.State != pipeline.Succeeded {
+	// Another plan starts a run of its own, and whatever was left is tidied up.
+	spec := pipeline.Spec{Project: "kill", Steps: []pipeline.StepSpec{shell("other", "true")}}
+	if r, err := h.run(t.Context(), spec); err != nil || r.Number < 2 || r.State != pipeline.Succeeded {
 		t.Errorf("the next run: %+v, %v", r, err)
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, ".lastro", "work")); err != nil || len(left) != 0 {
@@ -343,7 +343,7 @@ func TestOtherPlan(t *testing.T) {
 	long.Steps[1].Needs = []string{"long"}
 	go func() {
 		for ctx.Err() == nil {
-			if _, err := os.Stat(pid); err == nil {
+			if raw, err := os.ReadFile(pid); err == nil && len(raw) > 0 {
 				cancel(pipeline.ErrDetach)
 			}
 			time.Sleep(5 * time.Millisecond)

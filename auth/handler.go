@@ -53,7 +53,7 @@ const pageCSP = "default-src 'none'; style-src 'self'; img-src 'self' data:; con
 // start and not by an attacker.
 func Handler(routes []Route, o Options) (http.Handler, error) {
 	if o.None && !o.Loopback {
-		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0702", Msg: "authentication can be off only when nobody but this machine can connect",
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0902", Msg: "authentication can be off only when nobody but this machine can connect",
 			Hint: "listen on 127.0.0.1, or leave authentication on"}
 	}
 	if !o.None && o.Service == nil {
@@ -108,7 +108,7 @@ func (d *door) front(next http.Handler) http.Handler {
 		head.Set("Cross-Origin-Opener-Policy", "same-origin")
 		head.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if !d.hostAllowed(r.Host) {
-			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0703", Msg: fmt.Sprintf("this server is not called %.100q", r.Host),
+			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0903", Msg: fmt.Sprintf("this server is not called %.100q", r.Host),
 				Hint: "use its address, or name it when the server is started: lastro up --host NAME"})
 			return
 		}
@@ -118,7 +118,7 @@ func (d *door) front(next http.Handler) http.Handler {
 			return
 		}
 		if err := d.cross.Check(r); err != nil {
-			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0704", Msg: "a page of another site may not change anything here", Err: err})
+			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0904", Msg: "a page of another site may not change anything here", Err: err})
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -152,7 +152,7 @@ func (d *door) guard(route Route) http.Handler {
 			return
 		}
 		if !id.May(route.Permission) {
-			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0706",
+			d.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, ID: "L0906",
 				Msg:  fmt.Sprintf("%s may not do this: it takes the permission %s", id.Actor, route.Permission),
 				Hint: "ask an administrator for a role that has it"})
 			return
@@ -191,7 +191,7 @@ func (d *door) identify(r *http.Request) (Identity, error) {
 	case d.None:
 		return Identity{Actor: LocalUser, Permissions: Admin.Permissions()}, nil
 	}
-	return Identity{}, &lastro.Error{Code: lastro.EDenied, ID: "L0705", Msg: "this needs a token, and there is none",
+	return Identity{}, &lastro.Error{Code: lastro.EDenied, ID: "L0905", Msg: "this needs a token, and there is none",
 		Hint: "send it as Authorization: Bearer TOKEN (MLFLOW_TRACKING_TOKEN for MLflow), or open a login link"}
 }
 
@@ -224,6 +224,6 @@ func checkContentType(r *http.Request) error {
 	case r.ContentLength == 0 && r.Header.Get("Content-Type") == "":
 		return nil
 	}
-	return &lastro.Error{Code: lastro.EInvalid, ID: "L0707", Msg: fmt.Sprintf("the content type %.60q is not accepted here", r.Header.Get("Content-Type")),
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0907", Msg: fmt.Sprintf("the content type %.60q is not accepted here", r.Header.Get("Content-Type")),
 		Hint: "send application/json"}
 }

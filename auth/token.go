@@ -50,7 +50,7 @@ func newTokenID() string {
 // unknown is the one answer to every credential that is not good, so that it
 // tells nothing about why.
 func unknown() error {
-	return &lastro.Error{Code: lastro.EDenied, ID: "L0701", Msg: "this token is not known, has expired or was revoked",
+	return &lastro.Error{Code: lastro.EDenied, ID: "L0901", Msg: "this token is not known, has expired or was revoked",
 		Hint: "make a new one: lastro token create"}
 }
 

@@ -329,10 +329,8 @@ func isNumeric(fact string) bool {
 	switch root {
 	case "metrics", "tests", "scan", "sbom", "fairness", "errors", "latency", "score":
 		return deeper
-	case "value", "baseline", "best":
-		return true
-	case "failed_rows", "min_ratio":
-		return !deeper
+	case "value":
+		return deeper // alone it may be a column of an answer (observed_for)
 	case "compare":
 		return deeper && fact != FirstFact
 	case "data":

@@ -19,7 +19,7 @@ func TestEvalBool(t *testing.T) {
 		"params.lgbm":                            map[string]any{"leaves": 31, "deep": map[string]any{"x": 2}},
 		"fairness.sex.equal_opportunity.max_gap": 0.21, "latency.p95": 0.18, "errors.rate": 0.004,
 		"score.mean": 0.2, "champion.score.mean": 0.3, "decision.rate": 0.5, "champion.decision.rate": 0.41,
-		"zero.mean": 1.0, "champion.zero.mean": 0, "steps.code-tests.metrics.k": 3, "params.decision": "approve",
+		"zero.mean": 1.0, "champion.zero.mean": 0, "steps.code-tests.metrics.k": 3, "params.decision": "approve", "value": "text", "best": 0.5,
 	}
 	for expr, want := range map[string]bool{
 		"metrics.auc >= 0.74": true,
@@ -56,6 +56,7 @@ func TestEvalBool(t *testing.T) {
 		"metrics.auc > 0.7 // 5% of nothing":                    true,
 		"abs(metrics.auc - 1) < 0.23":                           true,
 		"params.decision == 'approve' ? true : false":           true,
+		"value == 'text' && !(best > 1)":                        true, // columns may have any name
 		"3 * 2 - 1 == 5 && -1 < 0":                              true,
 		"0x10 == 16 && 3u == 3":                                 true,
 	} {

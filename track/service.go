@@ -334,6 +334,9 @@ func (s *Service) Log(ctx context.Context, c Caller, runID string, b Batch) erro
 	if err != nil {
 		return err
 	}
+	if err := s.modelsExist(ctx, b.Metrics); err != nil {
+		return err
+	}
 	if err := s.store.Log(ctx, runID, b); err != nil {
 		return err
 	}
@@ -341,6 +344,22 @@ func (s *Service) Log(ctx context.Context, c Caller, runID string, b Batch) erro
 		if t.Key == tagRunName && t.Value != "" && t.Value != r.Name {
 			r.Name = t.Value
 			return s.store.UpdateRun(ctx, r)
+		}
+	}
+	return nil
+}
+
+// modelsExist checks the logged models that metrics are about. A step may
+// measure a model of another step: the point says which run measured it.
+func (s *Service) modelsExist(ctx context.Context, metrics []Metric) error {
+	seen := map[string]bool{"": true}
+	for _, m := range metrics {
+		if seen[m.LoggedModel] {
+			continue
+		}
+		seen[m.LoggedModel] = true
+		if _, err := s.store.LoggedModel(ctx, m.LoggedModel); err != nil {
+			return err
 		}
 	}
 	return nil

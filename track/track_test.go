@@ -163,6 +163,10 @@ func TestBatchLimits(t *testing.T) {
 			t.Errorf("%s = %v, want invalid", name, err)
 		}
 	}
+	about := track.Batch{Metrics: []track.Metric{{Key: "m", LoggedModel: "m-" + strings.Repeat("0", 32)}}}
+	if err := s.Log(t.Context(), person, r.ID, about); !lastro.Is(err, lastro.ENotFound) {
+		t.Errorf("a metric of no logged model = %v, want not found", err)
+	}
 	got, err := s.Run(t.Context(), r.ID)
 	if err != nil || len(got.Params) != 0 || len(got.Metrics) != 0 {
 		t.Errorf("after refused batches the run has %v %v (%v)", got.Params, got.Metrics, err)

@@ -69,7 +69,7 @@ func CompileIn(expr string, scope Scope) error {
 	}
 	for _, r := range x.reads {
 		if msg, hint := scope.refuse(r.fact); msg != "" {
-			return &lastro.Error{Code: lastro.EInvalid, ID: "L0152", Msg: msg, Hint: hint,
+			return &lastro.Error{Code: lastro.EInvalid, ID: "L0182", Msg: msg, Hint: hint,
 				Pos: lastro.Pos{Line: r.line, Col: r.col, End: r.col + len([]rune(r.fact))}}
 		}
 	}

@@ -392,7 +392,7 @@ func (x *expression) bool(facts Facts) (bool, error) {
 	}
 	b, ok := out.Value().(bool)
 	if !ok {
-		return false, &lastro.Error{Code: lastro.EInvalid, ID: "L0151",
+		return false, &lastro.Error{Code: lastro.EInvalid, ID: "L0181",
 			Msg: fmt.Sprintf("%s gives %v, not true or false", x.text, out.Value())}
 	}
 	return b, nil
@@ -408,7 +408,7 @@ func (x *expression) evalError(err error, vars map[string]any, facts Facts) erro
 	if len(missing.Names) > 0 {
 		return missing
 	}
-	return &lastro.Error{Code: lastro.EInvalid, ID: "L0151", Msg: fmt.Sprintf("%s cannot be evaluated: %s", x.text, plain(err.Error())), Err: nil}
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0181", Msg: fmt.Sprintf("%s cannot be evaluated: %s", x.text, plain(err.Error())), Err: nil}
 }
 
 // reads returns the keys of Facts that the expression needs, sorted.

@@ -13,7 +13,7 @@ import (
 
 // invalid is a mistake in an expression at a place inside it.
 func invalid(line, col int, msg, hint string) *lastro.Error {
-	return &lastro.Error{Code: lastro.EInvalid, ID: "L0151", Pos: lastro.Pos{Line: line, Col: col}, Msg: msg, Hint: hint}
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0181", Pos: lastro.Pos{Line: line, Col: col}, Msg: msg, Hint: hint}
 }
 
 // problem says the first issue of CEL in words for a person, at its place in

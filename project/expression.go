@@ -78,7 +78,7 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 		if h.raw == "" {
 			msg = "the expression is not closed with }}"
 		}
-		l.report(at, "L0131", msg, "write ${{ params.NAME }}: a dotted name and nothing else; calculate in the script")
+		l.report(at, "L0111", msg, "write ${{ params.NAME }}: a dotted name and nothing else; calculate in the script")
 		return false
 	}
 	parts := strings.Split(h.expr, ".")
@@ -93,7 +93,7 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 			l.unsupported(at, "${{ "+root+" }}", hint)
 			return false
 		}
-		l.report(at, "L0131", fmt.Sprintf("an expression cannot read %q", root), hint)
+		l.report(at, "L0111", fmt.Sprintf("an expression cannot read %q", root), hint)
 		return false
 	}
 	switch root {
@@ -105,12 +105,12 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 	case "matrix":
 		names = sc.matrix
 		if names == nil {
-			l.report(at, "L0132", fmt.Sprintf("there is no matrix here, so %q has no value", h.expr), "add `matrix:` to the step, or use params")
+			l.report(at, "L0112", fmt.Sprintf("there is no matrix here, so %q has no value", h.expr), "add `matrix:` to the step, or use params")
 			return false
 		}
 	}
 	if len(parts) != 2 || !slices.Contains(names, parts[1]) {
-		l.report(at, "L0132", fmt.Sprintf("%q has no value", h.expr), oneOf(root, parts[1], names))
+		l.report(at, "L0112", fmt.Sprintf("%q has no value", h.expr), oneOf(root, parts[1], names))
 		return false
 	}
 	return true
@@ -123,11 +123,11 @@ func (l *loader) checkParam(at lastro.Pos, path []string, sc scope) bool {
 	for _, name := range path {
 		object, ok := value.(map[string]any)
 		if !ok {
-			l.report(at, "L0132", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, name), "")
+			l.report(at, "L0112", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, name), "")
 			return false
 		}
 		if value, ok = object[name]; !ok {
-			l.report(at, "L0132", fmt.Sprintf("%s.%s is not declared", prefix, name), oneOf(prefix, name, sortedKeys(object)))
+			l.report(at, "L0112", fmt.Sprintf("%s.%s is not declared", prefix, name), oneOf(prefix, name, sortedKeys(object)))
 			return false
 		}
 		prefix += "." + name
@@ -135,7 +135,7 @@ func (l *loader) checkParam(at lastro.Pos, path []string, sc scope) bool {
 	switch value.(type) {
 	case map[string]any, []any:
 		if sc.single {
-			l.report(at, "L0132", prefix+" is an object or a list, and a command wants one value", "name one member of it")
+			l.report(at, "L0112", prefix+" is an object or a list, and a command wants one value", "name one member of it")
 			return false
 		}
 	}

@@ -94,7 +94,7 @@ func (l *loader) rule(n RuleNode) gate.Rule {
 // compiles checks a CEL expression and puts its problem at its place in the file.
 func (l *loader) compiles(t Text, scope gate.Scope) bool {
 	if hs := holes(t.Value); len(hs) > 0 {
-		l.report(t.at(hs[0].start, hs[0].end-hs[0].start), "L0131", "a rule reads facts by their name, without ${{ }}", "write "+strings.TrimSpace(hs[0].raw))
+		l.report(t.at(hs[0].start, hs[0].end-hs[0].start), "L0111", "a rule reads facts by their name, without ${{ }}", "write "+strings.TrimSpace(hs[0].raw))
 		return false
 	}
 	err := gate.CompileIn(t.Value, scope)
@@ -103,7 +103,7 @@ func (l *loader) compiles(t Text, scope gate.Scope) bool {
 	}
 	var e *lastro.Error
 	if !errors.As(err, &e) {
-		l.report(t.At, "L0151", err.Error(), "")
+		l.report(t.At, "L0181", err.Error(), "")
 		return false
 	}
 	l.add(&lastro.Error{Code: e.Code, ID: e.ID, Msg: e.Msg, Hint: e.Hint, Pos: l.inside(t, e.Pos)})
@@ -141,13 +141,13 @@ func (l *loader) factsOf(t Text, check string) {
 			l.writtenBy(at, name, "lastro/fairness")
 		case "tests":
 			if !slices.ContainsFunc(l.project.Pipeline.Steps, func(s pipeline.StepSpec) bool { return len(s.Reports) > 0 }) {
-				l.report(at, "L0153", fmt.Sprintf("no step writes %s", name), "give the step that tests  reports: {junit: work/junit.xml}")
+				l.report(at, "L0183", fmt.Sprintf("no step writes %s", name), "give the step that tests  reports: {junit: work/junit.xml}")
 			}
 		case "scan", "sbom":
 			l.unsupported(at, "fact "+name, "remove the rule")
 		case "steps":
 			if near, ok := l.stepFact(rest); !ok {
-				l.report(at, "L0153", fmt.Sprintf("no step writes %s", name), near)
+				l.report(at, "L0183", fmt.Sprintf("no step writes %s", name), near)
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func (l *loader) factsOf(t Text, check string) {
 
 func (l *loader) writtenBy(at lastro.Pos, fact, kind string) {
 	if !slices.ContainsFunc(l.project.Pipeline.Steps, func(s pipeline.StepSpec) bool { return s.Kind == kind }) {
-		l.report(at, "L0153", fmt.Sprintf("no step writes %s", fact), fmt.Sprintf("add a step with  uses: %s", kind))
+		l.report(at, "L0183", fmt.Sprintf("no step writes %s", fact), fmt.Sprintf("add a step with  uses: %s", kind))
 	}
 }
 
@@ -172,9 +172,9 @@ func (l *loader) dataFact(at lastro.Pos, fact, rest string) {
 		first, _, _ := strings.Cut(rest, ".")
 		l.report(at, "L0121", fmt.Sprintf("%q is not a dataset", first), didYouMean(first, sortedKeys(l.datasets)))
 	case !slices.Contains([]string{"checks.total", "checks.failed"}, strings.TrimPrefix(rest, name+".")):
-		l.report(at, "L0153", fmt.Sprintf("nothing writes %s", fact), didYouMean(fact, []string{"data." + name + ".checks.failed", "data." + name + ".checks.total"}))
+		l.report(at, "L0183", fmt.Sprintf("nothing writes %s", fact), didYouMean(fact, []string{"data." + name + ".checks.failed", "data." + name + ".checks.total"}))
 	case l.datasets[name].Contract == "":
-		l.report(at, "L0153", fmt.Sprintf("nothing writes %s: dataset %q has no contract", fact, name), "give the dataset  contract: contracts/"+name+".odcs.yaml")
+		l.report(at, "L0183", fmt.Sprintf("nothing writes %s: dataset %q has no contract", fact, name), "give the dataset  contract: contracts/"+name+".odcs.yaml")
 	}
 }
 

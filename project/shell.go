@@ -272,7 +272,7 @@ func (c *shellCompiler) hole(i int) int {
 		return h.end
 	}
 	if why := c.danger(); why != "" {
-		c.l.report(c.text.at(h.start, h.end-h.start), "L0134", "the shell would read this value as code: it stands "+why,
+		c.l.report(c.text.at(h.start, h.end-h.start), "L0113", "the shell would read this value as code: it stands "+why,
 			"pass it to a script as an argument of its own, where it stays data: python script.py ${{ "+h.expr+" }}")
 		return h.end
 	}
@@ -426,9 +426,9 @@ func (c *shellCompiler) heredocLine(from, to int, h heredoc) {
 		case h.quoted:
 			c.l.report(at, "L0133", "a value is used in a here-document with a quoted end, where the shell reads no variables", "take the quotes off the word after <<")
 		case h.toShell:
-			c.l.report(at, "L0134", "the shell would read this value as code: it stands in the text of another shell", "pass it as an argument: bash -s -- \"${{ "+hole.expr+" }}\" <<'EOF'")
+			c.l.report(at, "L0113", "the shell would read this value as code: it stands in the text of another shell", "pass it as an argument: bash -s -- \"${{ "+hole.expr+" }}\" <<'EOF'")
 		case strings.Count(before, "$((") > strings.Count(before, "))") || strings.Count(before, "${") > strings.Count(before, "}"):
-			c.l.report(at, "L0134", "the shell would read this value as code: it stands in arithmetic or inside ${ }", "pass it to a script as an argument of its own, where it stays data")
+			c.l.report(at, "L0113", "the shell would read this value as code: it stands in arithmetic or inside ${ }", "pass it to a script as an argument of its own, where it stays data")
 		case c.l.check(c.text, hole, c.scope):
 			c.out.WriteString("${" + c.variable(hole.expr) + "}")
 		}

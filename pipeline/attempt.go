@@ -218,7 +218,7 @@ func (r *runner) reattach(ctx context.Context, ps *PlanStep, c *PlanCell, kind K
 	r.e.stop(ctx, prior, "lost: lastro ended while it ran")
 	now := r.e.o.Clock.Now()
 	prior.State, prior.EndedAt, prior.Reason = Errored, now, "lost: lastro ended while it ran"
-	prior.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0320", Msg: prior.Reason}
+	prior.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: prior.Reason}
 	if err := <-r.rec.save(nil, []StepRun{prior}, stepEvent(prior, now)); err != nil {
 		return row, false, err
 	}
@@ -367,7 +367,7 @@ func (a *attempt) end(ctx context.Context, res Result, err error) (lost bool, tr
 	default:
 		s.State, s.Error = stateOf(err), asError(err)
 		if errors.Is(err, ErrLost) {
-			s.Error.ID = "L0320"
+			s.Error.ID = "L0309"
 		}
 		s.Reason = s.Error.Msg
 	}

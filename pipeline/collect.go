@@ -78,7 +78,7 @@ func inFile(what, file string, err error) error {
 	var e *lastro.Error
 	if errors.As(err, &e) && e.ID == "" {
 		named := *e
-		named.ID, named.Msg = "L0311", fmt.Sprintf("%s %s: %s", what, file, e.Msg)
+		named.ID, named.Msg = "L0306", fmt.Sprintf("%s %s: %s", what, file, e.Msg)
 		return &named
 	}
 	return err
@@ -105,7 +105,7 @@ func (a *attempt) written(file, what string) (string, error) {
 	p := a.job.Path(file)
 	real, err := filepath.EvalSymlinks(p)
 	if errors.Is(err, fs.ErrNotExist) {
-		e := &lastro.Error{Code: lastro.EFailed, ID: "L0310", Pos: a.cell.spec.Pos,
+		e := &lastro.Error{Code: lastro.EFailed, ID: "L0305", Pos: a.cell.spec.Pos,
 			Msg: fmt.Sprintf("step %q ended well but did not write %s, its %s", a.row.Step, file, what)}
 		if news := a.news(); len(news) > 0 {
 			e.Hint = "it wrote " + someOf(news, 5) + "; declare that path, or write to this one"
@@ -122,7 +122,7 @@ func (a *attempt) written(file, what string) (string, error) {
 		return "", err
 	}
 	if real != root && !strings.HasPrefix(real, root+string(filepath.Separator)) {
-		return "", &lastro.Error{Code: lastro.EFailed, ID: "L0313", Pos: a.cell.spec.Pos,
+		return "", &lastro.Error{Code: lastro.EFailed, ID: "L0308", Pos: a.cell.spec.Pos,
 			Msg: fmt.Sprintf("step %q: %s (%s) is a link that leads out of the workspace", a.row.Step, file, what), Hint: "write the file itself"}
 	}
 	return real, nil

@@ -203,7 +203,7 @@ func (e *Engine) lose(ctx context.Context, r Run) error {
 		switch s.State {
 		case Running, Waiting:
 			s.State = Errored
-			s.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0320", Msg: why}
+			s.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: why}
 			e.stop(ctx, s, why)
 		case Pending:
 			s.State = Skipped

@@ -346,7 +346,7 @@ func TestMissingOutput(t *testing.T) {
 	})
 	_, steps := b.run(chain())
 	s := steps["split"]
-	if s.State != pipeline.Failed || s.Error == nil || s.Error.ID != "L0310" || !strings.Contains(s.Error.Msg, "work/split-train") || !strings.Contains(s.Error.Hint, "work/other.csv") {
+	if s.State != pipeline.Failed || s.Error == nil || s.Error.ID != "L0305" || !strings.Contains(s.Error.Msg, "work/split-train") || !strings.Contains(s.Error.Hint, "work/other.csv") {
 		t.Errorf("%s: %+v", s.State, s.Error)
 	}
 	b.do("split", func(_ context.Context, j *pipeline.Job) (pipeline.Result, error) {
@@ -358,7 +358,7 @@ func TestMissingOutput(t *testing.T) {
 		return pipeline.Result{}, nil
 	})
 	_, steps = b.run(chain())
-	if s := steps["split"]; s.State != pipeline.Failed || s.Error.ID != "L0313" {
+	if s := steps["split"]; s.State != pipeline.Failed || s.Error.ID != "L0308" {
 		t.Errorf("a link out of the workspace: %s %+v", s.State, s.Error)
 	}
 }

@@ -57,7 +57,7 @@ func (s scope) lookup(expr string) (any, error) {
 		return "", nil // what an event carries depends on what started the run
 	}
 	names := append(slices.Sorted(maps.Keys(s)), "run.id")
-	e := &lastro.Error{Code: lastro.EInvalid, ID: "L0130", Msg: fmt.Sprintf("${{ %s }} names nothing that is known here", expr)}
+	e := &lastro.Error{Code: lastro.EInvalid, ID: "L0112", Msg: fmt.Sprintf("${{ %s }} names nothing that is known here", expr)}
 	if near := lastro.Nearest(expr, names); near != "" {
 		e.Hint = fmt.Sprintf("did you mean ${{ %s }}?", near)
 	} else {

@@ -93,7 +93,7 @@ func badPaths(s StepSpec) (problems lastro.Problems) {
 	paths = slices.AppendSeq(paths, maps.Values(s.Reports))
 	for _, p := range paths {
 		if !local(p) {
-			problems = append(problems, &lastro.Error{Code: lastro.EInvalid, ID: "L0136", Pos: s.Pos,
+			problems = append(problems, &lastro.Error{Code: lastro.EInvalid, ID: "L0124", Pos: s.Pos,
 				Msg: fmt.Sprintf("step %q: %q is not a path inside the workspace", s.Name, p), Hint: "write a path relative to the repository root, without .."})
 		}
 	}
@@ -105,7 +105,7 @@ func badPaths(s StepSpec) (problems lastro.Problems) {
 func (p *planner) wanted(names []string, needs map[string][]string) (map[string]bool, error) {
 	for _, asked := range slices.Concat(p.o.Only, p.o.From) {
 		if !slices.Contains(names, asked) {
-			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0137", Msg: fmt.Sprintf("there is no step %q", asked), Hint: "there are " + strings.Join(names, ", ")}
+			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0121", Msg: fmt.Sprintf("there is no step %q", asked), Hint: "there are " + strings.Join(names, ", ")}
 			if near := lastro.Nearest(asked, names); near != "" {
 				e.Hint = "did you mean " + near + "?"
 			}

@@ -352,7 +352,7 @@ func (p *planner) input(ctx context.Context, c *PlanCell, in Input) ([]plannedIn
 	}
 	from := p.steps[in.Step]
 	if len(from.Spec.Matrix) > 0 && from.Spec.Select == nil {
-		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0134", Msg: fmt.Sprintf("input %q: step %q has a matrix, and nothing says which cell goes on", in, in.Step),
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0127", Msg: fmt.Sprintf("input %q: step %q has a matrix, and nothing says which cell goes on", in, in.Step),
 			Hint: "add `select: {best: metrics.NAME, goal: max}` to it"}
 	}
 	var out []plannedInput
@@ -572,7 +572,7 @@ func (e *Engine) kind(s StepSpec) (Kind, error) {
 		return k, nil
 	}
 	names := slices.Sorted(maps.Keys(e.kinds))
-	err := &lastro.Error{Code: lastro.EUnsupported, ID: "L0135", Pos: s.Pos, Msg: fmt.Sprintf("step %q: there is no step kind %q", s.Name, s.Kind),
+	err := &lastro.Error{Code: lastro.EUnsupported, ID: "L0121", Pos: s.Pos, Msg: fmt.Sprintf("step %q: there is no step kind %q", s.Name, s.Kind),
 		Hint: "there are " + strings.Join(names, ", ")}
 	if near := lastro.Nearest(s.Kind, names); near != "" {
 		err.Hint = "did you mean " + near + "?"

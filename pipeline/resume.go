@@ -69,7 +69,7 @@ func (r *runner) tidyEnded(ctx context.Context, work *workspaces, s StepRun) {
 // again reports whether an attempt that ended as lost still waits for its
 // second try: the engine died between the two.
 func (r *runner) again(s StepRun) bool {
-	return s.State == Errored && s.Error != nil && s.Error.ID == "L0320"
+	return s.State == Errored && s.Error != nil && s.Error.ID == "L0309"
 }
 
 // selectedRows are the rows that settling has marked; writing them again does no harm.

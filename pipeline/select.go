@@ -91,7 +91,7 @@ func scores(s StepSpec, runs []StepRun) ([]group, error) {
 
 func noMetric(s StepSpec, r StepRun) error {
 	have := slices.Sorted(maps.Keys(r.Facts))
-	e := &lastro.Error{Code: lastro.EFailed, ID: "L0312", Pos: s.Pos,
+	e := &lastro.Error{Code: lastro.EFailed, ID: "L0307", Pos: s.Pos,
 		Msg:  fmt.Sprintf("step %q selects by %s, which its cell %s did not write", s.Name, s.Select.Best, CellLabel(s.Matrix, r.Values)),
 		Hint: "it wrote no metrics: declare the file with `metrics:`"}
 	if len(have) > 0 {

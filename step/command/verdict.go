@@ -44,7 +44,7 @@ func verdict(j *pipeline.Job, e exec.Exit) error {
 	case exec.Cancelled:
 		err.Code, err.Msg = lastro.EErrored, "stopped: "+e.Detail
 	default:
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0320", Msg: "lost: " + e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: pipeline.ErrLost}
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: "lost: " + e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: pipeline.ErrLost}
 	}
 	return err
 }

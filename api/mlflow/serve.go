@@ -163,6 +163,10 @@ func statusOf(err error) (int, string) {
 	if errors.As(err, &tooLarge) {
 		return http.StatusRequestEntityTooLarge, "INVALID_PARAMETER_VALUE"
 	}
+	var full *lastro.Error
+	if errors.As(err, &full) && full.ID == "L0410" {
+		return http.StatusInsufficientStorage, "RESOURCE_EXHAUSTED" // a full disk: clients repeat a 500 for minutes
+	}
 	switch lastro.CodeOf(err) {
 	case lastro.EInvalid, lastro.EFailed, lastro.EUnsupported:
 		return http.StatusBadRequest, "INVALID_PARAMETER_VALUE"

@@ -3,6 +3,7 @@
 package project
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,6 +53,7 @@ func Parse(dir string, src []byte) (*Project, error) {
 	if len(src) > maxFile {
 		return nil, lastro.Problems{{Code: lastro.EInvalid, ID: "L0101", Pos: lastro.Pos{File: FileName}, Msg: fmt.Sprintf("the file has %d bytes; at most %d are read", len(src), maxFile)}}
 	}
+	src = bytes.TrimPrefix(src, []byte("\ufeff")) // some editors begin with it
 	s := newSource(FileName, src)
 	var f File
 	if !decodeFile(s, src, &f) {

@@ -193,6 +193,14 @@ deploy: {local: {model: m@champion, strategy: all-at-once}}
 	same(t, "source", p.Datasets[0].Source+" "+p.Datasets[0].Path, "data/d input/d")
 }
 
+// Files from other systems: a byte order mark, lines that end with CR LF.
+func TestParseOtherSystems(t *testing.T) {
+	_, err := Parse(t.TempDir(), []byte("\ufeffversion: 1\r\nname: a\r\nsteps:\r\n  s: {run: x, nead: 1}\r\n"))
+	if err == nil || err.Error() != `lastro.yaml:4:15: unknown key "nead"` {
+		t.Errorf("Parse = %v", err)
+	}
+}
+
 func TestLoadWithoutFile(t *testing.T) {
 	_, err := Load(t.TempDir())
 	var problems lastro.Problems

@@ -123,6 +123,19 @@ func errorOf(err error) *lastro.Error {
 	return e
 }
 
+// A text that nests without end is refused before the parser recurses into it.
+func TestDeepContract(t *testing.T) {
+	stairs := ""
+	for i := range 600 {
+		stairs += strings.Repeat(" ", i) + "a:\n"
+	}
+	for _, text := range []string{strings.Repeat("[", 1<<18), strings.Repeat("{a: ", 1<<16), strings.Repeat("- ", 1<<17), strings.Repeat("? ", 1<<17), strings.Repeat("&a ", 1<<17), strings.Repeat("[\n", 1<<16), stairs} {
+		if _, err := ParseContract("deep.yaml", []byte(text)); !lastro.Is(err, lastro.EInvalid) || !strings.Contains(err.Error(), "levels deep") {
+			t.Errorf("%.12q …: %v; want it refused as too deep", text, err)
+		}
+	}
+}
+
 func FuzzParseContract(f *testing.F) {
 	f.Add([]byte(goodContract))
 	f.Add([]byte("schema: [{name: &a x, properties: [*a]}]"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -45,7 +46,12 @@ func parseYAML(file string, text []byte) (*node, error) {
 	if len(text) > maxContractBytes {
 		return nil, &lastro.Error{Code: lastro.EInvalid, Pos: lastro.Pos{File: file}, Msg: fmt.Sprintf("the contract has %d bytes, more than 1 MiB", len(text))}
 	}
-	f, err := parser.ParseBytes(text, 0)
+	tokens := lexer.Tokenize(string(text))
+	if tk := tooDeep(tokens); tk != nil {
+		r := yamlReader{file: file}
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0501", Pos: r.pos(tk), Msg: fmt.Sprintf("nested more than %d levels deep", maxDepth)}
+	}
+	f, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, syntaxError(file, err)
 	}
@@ -65,6 +71,36 @@ func parseYAML(file string, text []byte) (*node, error) {
 		return nil, r.problems.Sorted()
 	}
 	return n, nil
+}
+
+// tooDeep returns the token at which a text nests deeper than maxDepth, before
+// the parser recurses into it: within brackets, by entries opened on one line,
+// or by indentation.
+func tooDeep(tokens token.Tokens) *token.Token {
+	brackets, opened, line := 0, 0, 0
+	for _, tk := range tokens {
+		if tk.Position.Line != line {
+			line, opened = tk.Position.Line, 0
+		}
+		switch tk.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
+			opened++
+		case token.MappingValueType:
+			if brackets == 0 {
+				opened++
+			}
+		default:
+			continue
+		}
+		if brackets > maxDepth || opened > maxDepth || brackets == 0 && tk.Position.IndentNum > 4*maxDepth {
+			return tk
+		}
+	}
+	return nil
 }
 
 func syntaxError(file string, err error) error {

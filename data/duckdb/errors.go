@@ -42,7 +42,15 @@ func explain(err error, memoryMB int) error {
 
 // tidy keeps DuckDB's first sentence without its prefix and its SQL excerpt.
 func tidy(msg string) string {
-	line, _, _ := strings.Cut(msg, "\n")
+	lines := strings.Split(msg, "\n")
+	line := lines[0]
+	if strings.Contains(line, "Error when sniffing file") {
+		return "its CSV is not regular: a line has another number of values than the header, or a quote is not closed"
+	}
+	// The second line of a CSV error quotes the data, the third says what is wrong.
+	if strings.Contains(line, "CSV Error on Line") && len(lines) > 2 {
+		line += ": " + strings.TrimSpace(lines[2])
+	}
 	if kind, rest, ok := strings.Cut(line, ": "); ok && strings.HasSuffix(kind, "Error") && !strings.Contains(kind, `"`) {
 		line = rest
 	}

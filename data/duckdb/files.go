@@ -54,7 +54,7 @@ func (f fileSet) format() (string, error) {
 func (s *session) expand(t data.Table) (fileSet, error) {
 	set := fileSet{byFormat: map[string][]string{}}
 	for _, f := range t.Files {
-		if err := s.add(&set, f); err != nil {
+		if err := s.add(&set, f, t.Log); err != nil {
 			return set, err
 		}
 	}
@@ -74,7 +74,9 @@ func where(t data.Table) string {
 
 func tableKey(t data.Table) string { return fmt.Sprintf("%v|%t", t.Files, t.Log) }
 
-func (s *session) add(set *fileSet, f data.File) error {
+// add puts a file, or the files of a folder, into the set. Empty files are
+// refused, but for segments of a log that have just been begun.
+func (s *session) add(set *fileSet, f data.File, log bool) error {
 	info, err := os.Stat(f.Path)
 	if err != nil {
 		return &lastro.Error{Code: lastro.EFailed, ID: "L0530", Msg: fmt.Sprintf("the data file %s cannot be read: %s", f.Path, plain(err)), Hint: "check the path and its permissions"}
@@ -88,6 +90,12 @@ func (s *session) add(set *fileSet, f data.File) error {
 		if kind == "" {
 			return &lastro.Error{Code: lastro.EUnsupported, ID: "L0532", Msg: fmt.Sprintf("%s is of no format that lastro reads", filepath.Base(name)),
 				Hint: "lastro reads .parquet, .csv, .tsv, .json, .ndjson and .jsonl"}
+		}
+		if info.Size() == 0 {
+			if log {
+				return nil
+			}
+			return &lastro.Error{Code: lastro.EFailed, ID: "L0534", Msg: fmt.Sprintf("the data file %s is empty", f.Path), Hint: "was it written to the end?"}
 		}
 		path, err := s.plainPath(f.Path, len(set.paths))
 		if err != nil {
@@ -109,7 +117,7 @@ func (s *session) add(set *fileSet, f data.File) error {
 	}
 	slices.Sort(inside)
 	for _, p := range inside {
-		if err := s.add(set, data.File{Path: p}); err != nil {
+		if err := s.add(set, data.File{Path: p}, log); err != nil {
 			return err
 		}
 	}

@@ -87,15 +87,14 @@ func (s Registry) fillModels(ctx context.Context, list []registry.Model) error {
 	for i := range list {
 		names[i], byName[list[i].Name] = list[i].Name, &list[i]
 	}
-	kv := Track{s.db}
-	tags, err := kv.pairs(ctx, "model_tags", "model", names)
+	tags, err := s.db.pairs(ctx, "model_tags", "model", names)
 	if err != nil {
 		return err
 	}
 	for name, m := range byName {
 		m.Tags = tags[name].asMap()
 	}
-	return kv.each(ctx, `SELECT model, alias, number, at, actor FROM model_aliases WHERE model IN (%s) ORDER BY model, alias`, names, func(r *sql.Rows) error {
+	return s.db.each(ctx, `SELECT model, alias, number, at, actor FROM model_aliases WHERE model IN (%s) ORDER BY model, alias`, names, func(r *sql.Rows) error {
 		a, err := scanAlias(r)
 		if err == nil {
 			byName[a.Model].Aliases = append(byName[a.Model].Aliases, a)
@@ -279,8 +278,7 @@ func (s Registry) fillVersions(ctx context.Context, list []registry.Version) err
 			models = append(models, list[i].Model)
 		}
 	}
-	kv := Track{s.db}
-	err := kv.each(ctx, `SELECT model, number, key, value FROM version_tags WHERE model IN (%s) ORDER BY model, number, key`, models, func(r *sql.Rows) error {
+	err := s.db.each(ctx, `SELECT model, number, key, value FROM version_tags WHERE model IN (%s) ORDER BY model, number, key`, models, func(r *sql.Rows) error {
 		var k key
 		var name, value string
 		err := r.Scan(&k.model, &k.number, &name, &value)
@@ -292,7 +290,7 @@ func (s Registry) fillVersions(ctx context.Context, list []registry.Version) err
 	if err != nil {
 		return err
 	}
-	return kv.each(ctx, `SELECT model, alias, number, at, actor FROM model_aliases WHERE model IN (%s) ORDER BY model, alias`, models, func(r *sql.Rows) error {
+	return s.db.each(ctx, `SELECT model, alias, number, at, actor FROM model_aliases WHERE model IN (%s) ORDER BY model, alias`, models, func(r *sql.Rows) error {
 		a, err := scanAlias(r)
 		if v := byKey[key{a.Model, a.Number}]; v != nil {
 			v.Aliases = append(v.Aliases, a.Name)

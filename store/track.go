@@ -69,7 +69,7 @@ func (s Track) experiment(ctx context.Context, column, value string) (track.Expe
 	if err != nil {
 		return e, notFound(err, "there is no experiment with %s %q", column, value)
 	}
-	tags, err := s.pairs(ctx, "experiment_tags", "experiment", []string{e.ID})
+	tags, err := s.db.pairs(ctx, "experiment_tags", "experiment", []string{e.ID})
 	e.Tags = tags[e.ID].asMap()
 	return e, err
 }
@@ -134,7 +134,7 @@ func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Ex
 	for i, e := range list {
 		ids[i] = e.ID
 	}
-	tags, err := s.pairs(ctx, "experiment_tags", "experiment", ids)
+	tags, err := s.db.pairs(ctx, "experiment_tags", "experiment", ids)
 	for i := range list {
 		list[i].Tags = tags[list[i].ID].asMap()
 	}
@@ -231,11 +231,11 @@ func (s Track) fillRuns(ctx context.Context, list []track.Run) error {
 	for i := range list {
 		ids[i], byID[list[i].ID] = list[i].ID, &list[i]
 	}
-	params, err := s.pairs(ctx, "tracked_params", "run", ids)
+	params, err := s.db.pairs(ctx, "tracked_params", "run", ids)
 	if err != nil {
 		return err
 	}
-	tags, err := s.pairs(ctx, "tracked_tags", "run", ids)
+	tags, err := s.db.pairs(ctx, "tracked_tags", "run", ids)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func scanPoint(r interface{ Scan(...any) error }) (run string, m track.Metric, e
 }
 
 func (s Track) fillMetrics(ctx context.Context, ids []string, byID map[string]*track.Run) error {
-	return s.each(ctx, `SELECT `+pointColumns+` FROM latest_metrics WHERE run IN (%s) ORDER BY run, key`, ids, func(r *sql.Rows) error {
+	return s.db.each(ctx, `SELECT `+pointColumns+` FROM latest_metrics WHERE run IN (%s) ORDER BY run, key`, ids, func(r *sql.Rows) error {
 		id, m, err := scanPoint(r)
 		if err == nil {
 			byID[id].Metrics = append(byID[id].Metrics, m)
@@ -270,7 +270,7 @@ func (s Track) fillMetrics(ctx context.Context, ids []string, byID map[string]*t
 
 func (s Track) fillInputs(ctx context.Context, ids []string, byID map[string]*track.Run) error {
 	q := `SELECT run, name, digest, source_type, source, schema_json, profile, tags FROM tracked_inputs WHERE run IN (%s) ORDER BY run, name, digest`
-	return s.each(ctx, q, ids, func(r *sql.Rows) error {
+	return s.db.each(ctx, q, ids, func(r *sql.Rows) error {
 		var id, tags string
 		var in track.Input
 		if err := r.Scan(&id, &in.Name, &in.Digest, &in.SourceType, &in.Source, &in.Schema, &in.Profile, &tags); err != nil {
@@ -286,7 +286,7 @@ func (s Track) fillInputs(ctx context.Context, ids []string, byID map[string]*tr
 
 func (s Track) fillModels(ctx context.Context, ids []string, byID map[string]*track.Run) error {
 	q := `SELECT run, direction, model, step FROM tracked_models WHERE run IN (%s) ORDER BY run, direction, step, model`
-	return s.each(ctx, q, ids, func(r *sql.Rows) error {
+	return s.db.each(ctx, q, ids, func(r *sql.Rows) error {
 		var id, direction string
 		var out track.ModelOutput
 		if err := r.Scan(&id, &direction, &out.ModelID, &out.Step); err != nil {
@@ -299,20 +299,6 @@ func (s Track) fillModels(ctx context.Context, ids []string, byID map[string]*tr
 		}
 		return nil
 	})
-}
-
-// each runs a query for ids in portions, because a statement takes a limited
-// number of arguments, and calls scan for every row.
-func (s Track) each(ctx context.Context, query string, ids []string, scan func(*sql.Rows) error) error {
-	for len(ids) > 0 {
-		n := min(len(ids), 500)
-		rows, err := s.db.Query(ctx, fmt.Sprintf(query, marks(n)), anys(ids[:n])...)
-		if _, err := collect(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, scan(r) }); err != nil {
-			return err
-		}
-		ids = ids[n:]
-	}
-	return nil
 }
 
 // Log implements track.Store.

@@ -120,18 +120,18 @@ func (s Track) fillLoggedModels(ctx context.Context, list []track.LoggedModel) e
 	for i := range list {
 		ids[i], byID[list[i].ID] = list[i].ID, &list[i]
 	}
-	params, err := s.pairs(ctx, "logged_model_params", "model", ids)
+	params, err := s.db.pairs(ctx, "logged_model_params", "model", ids)
 	if err != nil {
 		return err
 	}
-	tags, err := s.pairs(ctx, "logged_model_tags", "model", ids)
+	tags, err := s.db.pairs(ctx, "logged_model_tags", "model", ids)
 	if err != nil {
 		return err
 	}
 	for id, m := range byID {
 		m.Params, m.Tags = params[id].asParams(), tags[id].asMap()
 	}
-	return s.each(ctx, `SELECT `+pointColumns+` FROM logged_model_metrics WHERE model IN (%s) ORDER BY model, key, run`, ids, func(r *sql.Rows) error {
+	return s.db.each(ctx, `SELECT `+pointColumns+` FROM logged_model_metrics WHERE model IN (%s) ORDER BY model, key, run`, ids, func(r *sql.Rows) error {
 		run, metric, err := scanPoint(r)
 		if err != nil {
 			return err

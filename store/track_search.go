@@ -3,80 +3,12 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
-	"sort"
 	"strings"
 
 	"lastro"
 	"lastro/track"
 )
-
-// pair is one row of a key and value table that hangs on an owner.
-type pair struct{ key, value string }
-
-type pairs []pair
-
-func pairsOf(m map[string]string) pairs {
-	out := make(pairs, 0, len(m))
-	for k, v := range m {
-		out = append(out, pair{k, v})
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].key < out[j].key })
-	return out
-}
-
-func (p pairs) asMap() map[string]string {
-	m := make(map[string]string, len(p))
-	for _, kv := range p {
-		m[kv.key] = kv.value
-	}
-	return m
-}
-
-func (p pairs) asParams() []track.Param {
-	out := make([]track.Param, len(p))
-	for i, kv := range p {
-		out[i] = track.Param{Key: kv.key, Value: kv.value}
-	}
-	return out
-}
-
-// putPairs writes or overwrites pairs of one owner.
-func putPairs(ctx context.Context, tx *Tx, table, column, owner string, list pairs) error {
-	for _, kv := range list {
-		if _, err := tx.Exec(ctx, `INSERT INTO `+table+` (`+column+`, key, value) VALUES (?, ?, ?)
-			ON CONFLICT (`+column+`, key) DO UPDATE SET value = excluded.value`, owner, kv.key, kv.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deletePair removes one pair; lastro.ENotFound when there is none.
-func (s Track) deletePair(ctx context.Context, table, column, owner, key string) error {
-	return s.db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE `+column+` = ? AND key = ?`, owner, key)
-		if err == nil && n == 0 {
-			return lastro.Errorf(lastro.ENotFound, "%s has no tag %q", owner, key)
-		}
-		return err
-	})
-}
-
-// pairs reads the pairs of several owners, each sorted by key.
-func (s Track) pairs(ctx context.Context, table, column string, owners []string) (map[string]pairs, error) {
-	out := map[string]pairs{}
-	err := s.each(ctx, `SELECT `+column+`, key, value FROM `+table+` WHERE `+column+` IN (%s) ORDER BY `+column+`, key`, owners, func(r *sql.Rows) error {
-		var owner string
-		var kv pair
-		err := r.Scan(&owner, &kv.key, &kv.value)
-		out[owner] = append(out[owner], kv)
-		return err
-	})
-	return out, err
-}
 
 // prefixed puts a table's alias before each column of a list.
 func prefixed(alias, columns string) string {

@@ -113,7 +113,7 @@ func (s Track) DeleteExperimentTag(ctx context.Context, id, key string) error {
 // SearchExperiments implements track.Store.
 func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Experiment, error) {
 	c := trackCompiler{
-		id: "e.id", tags: `SELECT value FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?`,
+		tags:    `SELECT value FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?`,
 		text:    map[string]string{"name": "e.name", "experiment_id": "e.id"},
 		numbers: map[string]string{"creation_time": "e.created_at / 1000", "last_update_time": "e.updated_at / 1000"},
 		last:    "e.created_at DESC, e.id",
@@ -191,7 +191,6 @@ func (s Track) UpdateRun(ctx context.Context, r track.Run, events ...lastro.Even
 // SearchRuns implements track.Store.
 func (s Track) SearchRuns(ctx context.Context, q track.Query) ([]track.Run, error) {
 	c := trackCompiler{
-		id:      "r.id",
 		metrics: `SELECT value FROM latest_metrics t WHERE t.run = r.id AND t.key = ? AND t.is_nan = 0`,
 		params:  `SELECT value FROM tracked_params t WHERE t.run = r.id AND t.key = ?`,
 		tags:    `SELECT value FROM tracked_tags t WHERE t.run = r.id AND t.key = ?`,

@@ -195,7 +195,6 @@ func (s Track) DeleteModelTag(ctx context.Context, id, key string) error {
 // SearchLoggedModels implements track.Store.
 func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.LoggedModel, error) {
 	c := trackCompiler{
-		id:      "m.id",
 		metrics: `SELECT value FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ? AND t.is_nan = 0`,
 		params:  `SELECT value FROM logged_model_params t WHERE t.model = m.id AND t.key = ?`,
 		tags:    `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,

@@ -18,7 +18,6 @@ func prefixed(alias, columns string) string {
 // trackCompiler turns a track.Query into SQL. Its strings are fixed text; keys
 // and values of the query become arguments.
 type trackCompiler struct {
-	id      string            // the id column
 	text    map[string]string // attribute -> expression
 	numbers map[string]string
 	metrics string // SELECT value ... key = ?; "" where there are none

@@ -288,7 +288,9 @@ func (a *attempt) prepare(ctx context.Context) error {
 		if len(f.hidden) == 0 || f.Digest != "" {
 			continue
 		}
+		r.e.hiding.Lock() // two steps most often want the same copy: the second finds it made
 		d, err := r.e.o.Datasets.Without(ctx, *f.dataset, f.hidden)
+		r.e.hiding.Unlock()
 		if err != nil {
 			return fmt.Errorf("leave out %v of %s: %w", f.hidden, f.Name, err)
 		}

@@ -40,6 +40,7 @@ type Engine struct {
 	mu      sync.Mutex
 	live    map[int64]bool // runs that this engine carries out
 	prepare sync.Mutex     // one environment is built at a time
+	hiding  sync.Mutex     // one copy without sensitive columns is made at a time
 }
 
 // NewEngine returns an engine.

@@ -507,6 +507,71 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestDeadEngine: what a built-in was doing when its engine died is done
+// again, what had ended is not, and the run keeps its number.
+func TestDeadEngine(t *testing.T) {
+	b := newBench(t)
+	ctx, die := context.WithCancelCause(t.Context())
+	b.do("split", writes("x"))
+	b.do("train", func(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {
+		die(pipeline.ErrDetach)
+		<-ctx.Done()
+		return pipeline.Result{}, context.Cause(ctx)
+	})
+	b.do("evaluate", writes("z"))
+	if _, err := b.e.Run(ctx, b.plan(chain(), pipeline.PlanOptions{})); !errors.Is(err, pipeline.ErrDetach) {
+		t.Fatal(err)
+	}
+	b.kind.took()
+	b.do("train", writes("y"))
+	b.e = pipeline.NewEngine(b.o)
+	r, steps := b.run(chain())
+	if r.Number != 1 || r.State != pipeline.Succeeded || !slices.Equal(b.kind.took(), []string{"evaluate", "train"}) {
+		t.Errorf("#%d %s %s", r.Number, r.State, r.Reason)
+	}
+	if s := steps["train"]; s.Attempt != 2 || s.State != pipeline.Succeeded {
+		t.Errorf("train: attempt %d %s", s.Attempt, s.State)
+	}
+	rows, _ := b.store.StepRuns(t.Context(), 1)
+	if len(rows) != 4 {
+		t.Errorf("%d rows, want split, train twice, evaluate", len(rows))
+	}
+}
+
+// TestDiskFull: a run that cannot be recorded stops, and goes on later.
+func TestDiskFull(t *testing.T) {
+	b := newBench(t)
+	for _, s := range []string{"split", "train", "evaluate"} {
+		b.do(s, writes("by "+s))
+	}
+	full := &fullStore{Store: b.store, after: 3}
+	b.o.Store = full
+	b.e = pipeline.NewEngine(b.o)
+	_, err := b.e.Run(t.Context(), b.plan(chain(), pipeline.PlanOptions{}))
+	var e *lastro.Error
+	if !errors.As(err, &e) || e.ID != "L0410" {
+		t.Fatalf("full disk: %v", err)
+	}
+	full.after = 1000
+	r, _ := b.run(chain())
+	if r.Number != 1 || r.State != pipeline.Succeeded {
+		t.Errorf("with space again: #%d %s %s", r.Number, r.State, r.Reason)
+	}
+}
+
+// fullStore fails like a full disk after some records.
+type fullStore struct {
+	pipeline.Store
+	after int
+}
+
+func (s *fullStore) Record(ctx context.Context, r *pipeline.Run, steps []pipeline.StepRun, events ...lastro.Event) error {
+	if s.after--; s.after < 0 {
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0410", Msg: "the disk is full"}
+	}
+	return s.Store.Record(ctx, r, steps, events...)
+}
+
 func TestTimeout(t *testing.T) {
 	b := newBench(t)
 	b.do("split", func(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"lastro"
+	"lastro/pipeline"
+)
+
+func TestPipeline(t *testing.T) {
+	ctx := t.Context()
+	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p := NewPipeline(db)
+	at := time.Date(2026, 11, 23, 20, 0, 0, 123000, time.UTC)
+	run := pipeline.Run{Project: "demo", State: pipeline.Running, PlanDigest: "sha256:1", Actor: "user:ana", StartedAt: at,
+		Spec: pipeline.Spec{Project: "demo", Steps: []pipeline.StepSpec{{Name: "train", With: json.RawMessage(`{"a":1}`)}}},
+		Git:  pipeline.Git{Commit: "abc", Changed: []string{"x"}}, Event: map[string]any{"kind": "person"}, Params: map[string]any{"depth": "4"},
+		Datasets: []pipeline.Dataset{{Name: "wine", Digest: "sha256:2", Path: "data"}}, Code: map[string]string{"train.py": "sha256:3"}}
+	step := pipeline.StepRun{Step: "train", Cell: 2, Values: map[string]any{"rate": "0.1"}, Attempt: 1, Kind: "run", State: pipeline.Pending}
+	for want := int64(1); want <= 2; want++ {
+		n, err := p.CreateRun(ctx, run, []pipeline.StepRun{step}, func(n int64) []lastro.Event {
+			return []lastro.Event{lastro.NewEvent(at, "user:ana", "run.started", pipeline.RunRef(n), nil)}
+		})
+		if err != nil || n != want {
+			t.Fatalf("number %d, %v; want %d", n, err, want)
+		}
+	}
+	run.Number = 2
+	got, err := p.Run(ctx, 2)
+	if err != nil || !reflect.DeepEqual(got, run) {
+		t.Errorf("\n got %+v\nwant %+v (%v)", got, run, err)
+	}
+	step.Run, step.State, step.Key, step.Selected, step.Reason = 2, pipeline.Succeeded, "sha256:9", true, "it has not run before"
+	step.Ingredients, step.Facts, step.Log = map[string]string{"code": "sha256:3"}, map[string]float64{"metrics.auc": 0.1 + 0.2}, "logs/2/train.2-1.log"
+	step.Outputs = []pipeline.Artifact{{Name: "model", Path: "work/model", Digest: "sha256:4", Size: 12}}
+	step.Inputs = []pipeline.JobInput{{Name: "wine", Path: "data", Digest: "sha256:2", Dataset: "wine"}}
+	step.Report, step.CPUSeconds, step.MaxRSSBytes = json.RawMessage(`{"rows":3}`), 1.5, 1<<20
+	step.StartedAt, step.EndedAt = at, at.Add(time.Second)
+	failed := step
+	failed.Attempt, failed.State, failed.EndedAt = 2, pipeline.Failed, at.Add(2*time.Second)
+	failed.Error = &lastro.Error{Code: lastro.EFailed, ID: "L0301", Msg: "exit status 1", Notes: []string{"x"}, Pos: lastro.Pos{File: "lastro.yaml", Line: 3}}
+	run.State, run.Reason, run.EndedAt = pipeline.Failed, "train failed", failed.EndedAt
+	if err := p.Record(ctx, &run, []pipeline.StepRun{step, failed}, lastro.NewEvent(at, "system:engine", "step.failed", failed.Ref(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	steps, err := p.StepRuns(ctx, 2)
+	if err != nil || !reflect.DeepEqual(steps, []pipeline.StepRun{step, failed}) {
+		t.Errorf("\n got %+v\nwant %+v (%v)", steps, []pipeline.StepRun{step, failed}, err)
+	}
+	if hit, ok, err := p.Hit(ctx, "demo", "sha256:9"); err != nil || !ok || hit.Attempt != 1 {
+		t.Errorf("hit %+v, %v, %v", hit, ok, err)
+	}
+	if _, ok, err := p.Hit(ctx, "other", "sha256:9"); err != nil || ok {
+		t.Errorf("a hit in another project: %v, %v", ok, err)
+	}
+	if last, ok, err := p.LastKeyed(ctx, "demo", "train", map[string]any{"rate": "0.1"}); err != nil || !ok || last.Attempt != 2 {
+		t.Errorf("last %+v, %v, %v", last, ok, err)
+	}
+	if _, ok, err := p.LastKeyed(ctx, "demo", "train", nil); err != nil || ok {
+		t.Errorf("last without a cell: %v, %v", ok, err)
+	}
+	if runs, err := p.Runs(ctx, pipeline.RunFilter{Project: "demo", Unfinished: true}); err != nil || len(runs) != 1 || runs[0].Number != 1 {
+		t.Errorf("unfinished %+v, %v", runs, err)
+	}
+	if runs, err := p.Runs(ctx, pipeline.RunFilter{Before: 2}); err != nil || len(runs) != 1 {
+		t.Errorf("before 2: %+v, %v", runs, err)
+	}
+	if _, err := p.Run(ctx, 99); !lastro.Is(err, lastro.ENotFound) {
+		t.Errorf("run 99: %v", err)
+	}
+	if events, err := db.Events(ctx, EventFilter{}); err != nil || fmt.Sprintf("%d %s %s", len(events), events[1].Subject, events[2].Subject) != "3 run:2 step:2/train.2" {
+		t.Errorf("events %+v, %v", events, err)
+	}
+}

@@ -66,7 +66,11 @@ type watcher struct {
 	steps []string
 }
 
-func (w *watcher) RunChanged(pipeline.Run) {}
+func (w *watcher) RunChanged(r pipeline.Run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steps = append(w.steps, fmt.Sprintf("#%d %s", r.Number, r.State))
+}
 func (w *watcher) StepChanged(s pipeline.StepRun) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -228,7 +232,17 @@ func TestRunAndCache(t *testing.T) {
 		t.Errorf("workspaces are left: %v", left)
 	}
 
+	want := "#1 running, split pending, train pending, evaluate pending, split running, split succeeded, train running, train succeeded, evaluate running, evaluate succeeded, #1 succeeded"
+	if got := strings.Join(b.seen.steps, ", "); got != want {
+		t.Errorf("the observer heard\n %s\nwant %s", got, want)
+	}
+	b.seen.steps = nil
+
 	r, steps = b.run(chain())
+	want = "#2 succeeded, split cached, train cached, evaluate cached"
+	if got := strings.Join(b.seen.steps, ", "); got != want {
+		t.Errorf("the observer heard\n %s\nwant %s", got, want)
+	}
 	if r.Number != 2 || r.State != pipeline.Succeeded || len(b.kind.took()) != 0 {
 		t.Fatalf("second run: %+v", r)
 	}
@@ -249,7 +263,7 @@ func TestRunAndCache(t *testing.T) {
 	for _, ev := range events {
 		verbs = append(verbs, ev.Verb+" "+string(ev.Subject))
 	}
-	want := "run.started run:1, step.started step:1/split, step.succeeded step:1/split, step.started step:1/train, step.succeeded step:1/train, " +
+	want = "run.started run:1, step.started step:1/split, step.succeeded step:1/split, step.started step:1/train, step.succeeded step:1/train, " +
 		"step.started step:1/evaluate, step.succeeded step:1/evaluate, run.finished run:1, run.started run:2, step.cached step:2/split, " +
 		"step.cached step:2/train, step.cached step:2/evaluate, run.finished run:2"
 	if got := strings.Join(verbs, ", "); got != want {

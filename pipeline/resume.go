@@ -41,6 +41,7 @@ func (r *runner) takeOver(ctx context.Context, old Run) error {
 	if err := r.e.o.Store.Record(ctx, &r.run, r.selectedRows(), []lastro.Event{runEvent(r.run, "run.resumed", now)}...); err != nil {
 		return err
 	}
+	r.observeRun()
 	work := newWorkspaces(r.e.o, old.Number, r.e.isLive)
 	for _, s := range over {
 		r.tidyEnded(ctx, work, s)

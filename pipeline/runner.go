@@ -92,6 +92,7 @@ func (r *runner) create(ctx context.Context) error {
 		return err
 	}
 	r.number(number)
+	r.observeRun()
 	for _, s := range rows {
 		s.Run = number
 		r.observe(s)
@@ -265,7 +266,6 @@ func (r *runner) allEnded() bool {
 
 // carryOut starts what is ready until nothing is left.
 func (r *runner) carryOut(ctx context.Context) (Run, error) {
-	r.observeRun()
 	if r.run.State.Ended() {
 		return r.run, nil
 	}
@@ -413,7 +413,9 @@ func (r *runner) done(st *stepState) {
 	if err := <-r.rec.save(nil, []StepRun{*changed}, events...); err != nil && r.trouble == nil {
 		r.trouble = err
 	}
-	r.observe(*changed)
+	if !changed.State.OK() {
+		r.observe(*changed)
+	}
 }
 
 // conclude ends the run after its last step; when it was cancelled, what never

@@ -185,10 +185,11 @@ type ColumnAsk struct {
 	Kind string `json:"kind,omitempty"` // "" = numeric for numbers and times (seconds since 1970), else categorical
 	// Edges are the inner edges of the bins, ascending: bin 0 is below
 	// Edges[0], bin i is [Edges[i-1], Edges[i]), the last has no upper bound.
-	Edges []float64 `json:"edges,omitempty"`
+	// Not nil and empty is one bin.
+	Edges []float64 `json:"edges"`
 	// Quantiles computes the edges from this table when Edges is nil: that many
 	// bins of equal count by linear interpolation (numpy's default), equal
-	// edges merged. 0 = 10.
+	// edges merged and those at the least or greatest value left out. 0 = 10.
 	Quantiles int `json:"quantiles,omitempty"`
 	// MaxCategories bounds the list of categories, the most frequent first; the
 	// rest is counted in Column.Other. 0 = 1,000.
@@ -207,7 +208,7 @@ type Column struct {
 	Rows       int64        `json:"rows"` // with a value
 	Nulls      int64        `json:"nulls"`
 	Distinct   int64        `json:"distinct"`
-	Edges      []float64    `json:"edges,omitempty"`  // numeric
+	Edges      []float64    `json:"edges"`            // numeric: never nil when there are rows
 	Counts     []int64      `json:"counts,omitempty"` // numeric: len(Edges)+1
 	Min        float64      `json:"min"`
 	Max        float64      `json:"max"`

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,7 +130,7 @@ func (s *session) numbers(rel relation, c data.SchemaColumn, ask data.ColumnAsk,
 		return err
 	}
 	if out.Edges = ask.Edges; out.Edges == nil && out.Rows > 0 {
-		if out.Edges, err = s.quantiles(sorted, cmp.Or(ask.Quantiles, 10)); err != nil {
+		if out.Edges, err = s.quantiles(sorted, out.Rows, cmp.Or(ask.Quantiles, 10)); err != nil {
 			return err
 		}
 	}
@@ -153,23 +154,52 @@ func (s *session) numbers(rel relation, c data.SchemaColumn, ask data.ColumnAsk,
 
 // quantiles are the inner edges of n bins of equal count: linear interpolation
 // between order statistics (numpy's default, type 7 of Hyndman and Fan), with
-// equal edges merged.
-func (s *session) quantiles(table string, n int) ([]float64, error) {
+// equal edges merged and those at the least or greatest value left out, since
+// nothing lies beyond them. The arithmetic is numpy's, with its linspace, to the
+// last bit: values that tie with an edge fall on the same side.
+func (s *session) quantiles(table string, rows int64, n int) ([]float64, error) {
 	if n < 2 || n > 1000 {
 		return nil, invalid("between 2 and 1,000 quantile bins are possible, not %d", n)
 	}
-	var edges []float64
+	wanted := []int64{0, rows - 1}
 	for i := 1; i < n; i++ {
-		edges = append(edges, float64(i)/float64(n))
+		low, _ := math.Modf(float64(rows-1) * (float64(i) * (1 / float64(n))))
+		wanted = append(wanted, int64(low), min(int64(low)+1, rows-1))
 	}
-	var out []float64
-	err := s.each(fmt.Sprintf("SELECT unnest(quantile_cont(v, [%s])) FROM %s", doubles(edges), table), func(rows *sql.Rows) error {
+	at, err := s.ranked(table, wanted)
+	if err != nil {
+		return nil, err
+	}
+	out := []float64{}
+	for i := 1; i < n; i++ {
+		low, t := math.Modf(float64(rows-1) * (float64(i) * (1 / float64(n))))
+		a, b := at[int64(low)], at[min(int64(low)+1, rows-1)]
+		edge := a + float64((b-a)*t) // the conversions keep machines from fusing the two operations
+		if t >= 0.5 {
+			edge = b - float64((b-a)*(1-t))
+		}
+		if edge > at[0] && edge < at[rows-1] {
+			out = append(out, edge)
+		}
+	}
+	return slices.Compact(out), nil
+}
+
+// ranked returns order statistics by their rank from 0. The table was filled
+// in order, so a row's number is its rank.
+func (s *session) ranked(table string, ranks []int64) (map[int64]float64, error) {
+	list := make([]string, len(ranks))
+	for i, r := range ranks {
+		list[i] = strconv.FormatInt(r, 10)
+	}
+	out := map[int64]float64{}
+	return out, s.each("SELECT rowid, v FROM "+table+" WHERE rowid IN ("+strings.Join(list, ", ")+")", func(rows *sql.Rows) error {
+		var rank int64
 		var v float64
-		err := rows.Scan(&v)
-		out = append(out, v)
+		err := rows.Scan(&rank, &v)
+		out[rank] = v
 		return err
 	})
-	return slices.Compact(out), err
 }
 
 // bins counts values between inner edges.

@@ -378,3 +378,24 @@ func TestUnreadableFiles(t *testing.T) {
 		t.Errorf("a name with wildcards: %d rows, %v", got.Rows, err)
 	}
 }
+
+// Deciles agree with numpy's to the last bit.
+func TestQuantilesAreNumpys(t *testing.T) {
+	dir, e := t.TempDir(), New(Options{})
+	file := filepath.Join(dir, "v.csv")
+	// numpy 2.4.6: quantile([0, 1, 3, 7, 20, 21, 30.5, 100], linspace(0, 1, 11)[1:-1])
+	want := []float64{0.7000000000000001, 1.8000000000000003, 3.400000000000002, 6.200000000000001, 13.5, 20.200000000000003, 20.9, 26.700000000000006, 51.34999999999999}
+	if err := os.WriteFile(file, []byte("v\n100\n0\n1\n20\n3\n21\n7\n30.5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := e.Columns(t.Context(), data.ColumnsRequest{Table: data.Files(file)})
+	if err != nil || !reflect.DeepEqual(got[0].Edges, want) {
+		t.Errorf("edges %v, %v; want %v", got[0].Edges, err, want)
+	}
+	constant := data.Files(file)
+	constant.Where = "v = 7"
+	got, err = e.Columns(t.Context(), data.ColumnsRequest{Table: constant})
+	if err != nil || got[0].Edges == nil || len(got[0].Edges) != 0 || got[0].Counts[0] != 1 {
+		t.Errorf("a constant column: %+v, %v; want one bin", got, err)
+	}
+}

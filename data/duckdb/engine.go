@@ -62,6 +62,8 @@ type session struct {
 	dir   string // private, removed at the end
 	names int    // tables made so far
 	sets  map[string]fileSet
+
+	verbatim bool // CSV is being loaded as text
 }
 
 // open starts a session that may read the files of the tables and write the

@@ -12,6 +12,22 @@ import (
 	"lastro/data"
 )
 
+// A copy from CSV to CSV leaves values as they are written.
+func TestProjectKeepsText(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")
+	if err := os.WriteFile(from, []byte("id,at,x,sex\n007,2026-01-01T00:00:00Z,1.50,f\n008,\"a, \"\"b\"\"\",,m\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{}).Project(t.Context(), data.ProjectRequest{Table: data.Files(from), Drop: []string{"SEX"}, Out: to}); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := os.ReadFile(to)
+	if want := "id,at,x\n007,2026-01-01T00:00:00Z,1.50\n008,\"a, \"\"b\"\"\",\n"; string(got) != want {
+		t.Errorf("copy\n%s\nwant\n%s", got, want)
+	}
+}
+
 // Odd tables get a verdict or an error for the person who owns the data, never
 // a silent pass.
 func TestOddTables(t *testing.T) {

@@ -32,7 +32,7 @@ func (e *Engine) Project(ctx context.Context, req data.ProjectRequest) (data.Wri
 	}
 	temp := besides(req.Out)
 	return within(e, ctx, tables, []string{temp}, func(s *session) (data.Written, error) {
-		rel, err := s.load(req.Table)
+		rel, err := s.loadFor(req.Table, req.Out)
 		if err != nil {
 			return data.Written{}, err
 		}

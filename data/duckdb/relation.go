@@ -5,6 +5,7 @@ package duckdb
 import (
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -110,6 +111,17 @@ func (s *session) load(t data.Table) (relation, error) {
 	return rel, nil
 }
 
+// loadFor is load for a table that is copied to the files at paths. From CSV
+// to CSV values stay the text that they are: 007 does not become 7.
+func (s *session) loadFor(t data.Table, paths ...string) (relation, error) {
+	s.verbatim = true
+	for _, p := range paths {
+		s.verbatim = s.verbatim && (p == "" || formats[strings.ToLower(filepath.Ext(p))] == csv)
+	}
+	defer func() { s.verbatim = false }()
+	return s.load(t)
+}
+
 // source makes the relation of all rows of the table's files.
 func (s *session) source(t data.Table) (relation, error) {
 	set, ok := s.sets[tableKey(t)]
@@ -119,7 +131,7 @@ func (s *session) source(t data.Table) (relation, error) {
 	if t.Log {
 		return s.loadLog(set, t.Window)
 	}
-	from, err := set.reader(false)
+	from, err := set.reader(s.verbatim)
 	if err != nil {
 		return relation{}, err
 	}

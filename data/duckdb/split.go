@@ -46,7 +46,7 @@ const (
 
 func (k *splitter) run() (data.SplitResult, error) {
 	var err error
-	if k.rel, err = k.load(k.req.Table); err != nil {
+	if k.rel, err = k.loadFor(k.req.Table, k.req.Train, k.req.Test, k.req.Valid); err != nil {
 		return k.result, err
 	}
 	for _, list := range []*[]string{&k.req.Key, &k.req.NoOverlap} {

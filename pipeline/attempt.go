@@ -205,6 +205,9 @@ func (r *runner) reattach(ctx context.Context, ps *PlanStep, c *PlanCell, kind K
 				return res, err
 			})
 			stop()
+			if !found && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			if found || ctx.Err() != nil {
 				lost, err := a.end(ctx, res, err)
 				if err != nil || !lost {
@@ -212,6 +215,10 @@ func (r *runner) reattach(ctx context.Context, ps *PlanStep, c *PlanCell, kind K
 				}
 				row.Attempt, row.Reason = a.row.Attempt+1, "lost, tried again"
 				return row, false, nil
+			}
+			a.row.State = Errored
+			if terr := a.untrack(ctx); terr != nil {
+				r.e.o.Log.WarnContext(ctx, "tracking of a lost step was not ended", "step", prior.Ref(), "err", terr)
 			}
 		}
 	}
@@ -397,6 +404,9 @@ func (a *attempt) untrack(ctx context.Context) error {
 	tracked, err := a.r.e.o.Tracking.End(ctx, a.job, a.row.State)
 	if err != nil {
 		return fmt.Errorf("close tracking: %w", err)
+	}
+	if a.row.Facts == nil {
+		a.row.Facts = map[string]float64{}
 	}
 	for name, v := range tracked {
 		if _, declared := a.row.Facts[name]; !declared {

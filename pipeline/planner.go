@@ -125,6 +125,9 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 		}
 		ps.Cells = append(ps.Cells, c)
 	}
+	if len(ps.Cells) == 0 {
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0106", Pos: ps.Spec.Pos, Msg: fmt.Sprintf("step %q: an axis of its matrix has no values", ps.Spec.Name)}
+	}
 	p.settle(ps)
 	return nil
 }

@@ -156,7 +156,7 @@ type Store interface {
 
 	// Run returns one run; ENotFound.
 	Run(ctx context.Context, number int64) (Run, error)
-	// Runs lists runs, newest first.
+	// Runs lists runs, newest first, without their Code.
 	Runs(ctx context.Context, f RunFilter) ([]Run, error)
 	// StepRuns returns all step runs of a run in the order in which they were
 	// first recorded, earlier attempts included.

@@ -30,9 +30,13 @@ func (p *Pipeline) CreateRun(ctx context.Context, r pipeline.Run, steps []pipeli
 	// The number is only known inside the transaction, and the events name it.
 	var made []lastro.Event
 	err = p.db.Write(ctx, func(tx *Tx) error {
+		digest := string(lastro.DigestOf([]byte(code)))
+		if _, err := tx.Exec(ctx, `INSERT INTO run_code (digest, files) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING`, digest, code); err != nil {
+			return err
+		}
 		err := tx.QueryRow(ctx, `INSERT INTO runs (number, project, state, reason, plan_digest, actor, started_at, ended_at, body, code)
 			SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs RETURNING number`,
-			r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), body, code).Scan(&r.Number)
+			r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), body, digest).Scan(&r.Number)
 		if err != nil {
 			return err
 		}
@@ -147,17 +151,17 @@ func encodeValues(values map[string]any) (string, error) {
 	return string(b), err
 }
 
-const pipelineRunColumns = `SELECT number, project, state, reason, plan_digest, actor, started_at, ended_at, body, code FROM runs `
+const pipelineRunColumns = `SELECT number, project, state, reason, plan_digest, actor, started_at, ended_at, body FROM runs `
 
 func scanPipelineRun(scan func(...any) error) (pipeline.Run, error) {
 	var r pipeline.Run
 	var started, ended int64
-	var body, code string
-	if err := scan(&r.Number, &r.Project, &r.State, &r.Reason, &r.PlanDigest, &r.Actor, &started, &ended, &body, &code); err != nil {
+	var body string
+	if err := scan(&r.Number, &r.Project, &r.State, &r.Reason, &r.PlanDigest, &r.Actor, &started, &ended, &body); err != nil {
 		return r, err
 	}
 	var b runBody
-	if err := errors.Join(json.Unmarshal([]byte(body), &b), json.Unmarshal([]byte(code), &r.Code)); err != nil {
+	if err := json.Unmarshal([]byte(body), &b); err != nil {
 		return r, fmt.Errorf("read run #%d: %w", r.Number, err)
 	}
 	r.Spec, r.Git, r.Event, r.Params, r.Datasets = b.Spec, b.Git, b.Event, b.Params, b.Datasets
@@ -170,6 +174,14 @@ func (p *Pipeline) Run(ctx context.Context, number int64) (pipeline.Run, error) 
 	r, err := scanPipelineRun(p.db.QueryRow(ctx, pipelineRunColumns+`WHERE number = ?`, number).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, noPipelineRun(number)
+	}
+	if err != nil {
+		return r, err
+	}
+	var code string
+	err = p.db.QueryRow(ctx, `SELECT files FROM run_code WHERE digest = (SELECT code FROM runs WHERE number = ?)`, number).Scan(&code)
+	if err == nil {
+		err = json.Unmarshal([]byte(code), &r.Code)
 	}
 	return r, err
 }

@@ -1,4 +1,10 @@
 -- +goose Up
+-- What code a run read: most runs read the same as the one before.
+CREATE TABLE run_code (
+    digest TEXT PRIMARY KEY,
+    files  TEXT NOT NULL                    -- JSON: content of each file by path
+);
+
 CREATE TABLE runs (
     number      BIGINT PRIMARY KEY,
     project     TEXT NOT NULL,
@@ -8,9 +14,10 @@ CREATE TABLE runs (
     actor       TEXT NOT NULL,
     started_at  BIGINT NOT NULL,
     ended_at    BIGINT NOT NULL DEFAULT 0,
-    body        TEXT NOT NULL,              -- JSON: spec, git, event, params, datasets
-    code        TEXT NOT NULL DEFAULT '{}'  -- JSON: content of each code file by path
+    code        TEXT NOT NULL REFERENCES run_code (digest),
+    body        TEXT NOT NULL               -- JSON: spec, git, event, params, datasets
 );
+CREATE INDEX runs_code ON runs (code);
 CREATE INDEX runs_project ON runs (project, number);
 CREATE INDEX runs_state ON runs (state, number);
 

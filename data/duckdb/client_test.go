@@ -22,7 +22,7 @@ func testClient(t *testing.T, idle time.Duration) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewClient(ClientOptions{Program: exe, Args: []string{"data-worker"}, Idle: idle})
+	c := NewClient(ClientOptions{Program: exe, Args: []string{"data-worker"}, Env: []string{"TMPDIR=" + t.TempDir()}, Idle: idle})
 	t.Cleanup(func() { c.Close() })
 	return c
 }

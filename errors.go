@@ -67,7 +67,7 @@ func (e *Error) Error() string {
 		b.WriteString(p + ": ")
 	}
 	b.WriteString(e.Msg)
-	if e.Err != nil {
+	if e.Err != nil && e.Err.Error() != "" {
 		b.WriteString(": " + e.Err.Error())
 	}
 	return b.String()

@@ -207,7 +207,7 @@ func (e *Engine) lose(ctx context.Context, r Run) error {
 			s.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: why}
 			e.stop(ctx, s, why)
 		case Pending:
-			s.State = Skipped
+			s.State, s.StartedAt = Skipped, now
 		default:
 			continue
 		}

@@ -23,8 +23,7 @@ func readMetrics(raw []byte, into map[string]float64) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	var v any
 	if err := dec.Decode(&v); err != nil {
-		e := lastro.Errorf(lastro.EFailed, "it is not JSON: %w", err)
-		e.Msg = "it is not JSON: " + err.Error()
+		e := lastro.Errorf(lastro.EFailed, "it is not JSON: %v", err)
 		if bytes.Contains(raw, []byte("NaN")) || bytes.Contains(raw, []byte("Infinity")) {
 			e.Hint = "Python's json.dump wrote NaN or Infinity, which JSON does not have: leave such a metric out"
 		}

@@ -246,10 +246,9 @@ func asError(err error) *lastro.Error {
 	var e *lastro.Error
 	if errors.As(err, &e) {
 		flat := *e
-		if e.Err != nil && flat.Pos == (lastro.Pos{}) {
-			flat.Msg = e.Error()
-		}
-		flat.Err = nil
+		flat.Pos = lastro.Pos{}
+		flat.Msg = flat.Error() // what it wraps is not stored
+		flat.Pos, flat.Err = e.Pos, nil
 		return &flat
 	}
 	return &lastro.Error{Code: lastro.EErrored, Msg: err.Error()}
@@ -372,7 +371,7 @@ func (r *runner) skip(st *stepState, j int, why string) {
 	c := &st.plan.Cells[j]
 	now := r.e.o.Clock.Now()
 	s := StepRun{Run: r.run.Number, Step: st.plan.Spec.Name, Cell: c.Index, Values: c.Values, Attempt: 1, Kind: st.plan.Spec.Kind,
-		State: Skipped, Reason: why, EndedAt: now}
+		State: Skipped, Reason: why, StartedAt: now, EndedAt: now}
 	st.started[j] = true
 	r.keep(s)
 	st.cells[j], st.over[j] = s, true
@@ -431,7 +430,7 @@ func (r *runner) conclude(ctx context.Context) (Run, error) {
 				continue
 			}
 			s := r.first(st.plan, &st.plan.Cells[j], now)
-			s.State, s.Reason, s.EndedAt = Cancelled, why(ctx), now
+			s.State, s.Reason, s.StartedAt, s.EndedAt = Cancelled, why(ctx), now, now
 			st.cells[j], st.over[j] = s, true
 			rows, events = append(rows, s), append(events, stepEvent(s, now))
 		}

@@ -20,8 +20,11 @@ type Spec struct {
 
 // Strategy is how traffic moves to a release.
 type Strategy struct {
-	Kind        string        // all-at-once (default), canary
-	Steps       []float64     // canary: shares of traffic, 0 to 1, ascending
-	Hold        time.Duration // least wall time of a step
-	MinRequests int           // least requests that the candidate answered in a step
+	Kind  string    `json:"kind"`            // all-at-once (default), canary
+	Steps []float64 `json:"steps,omitempty"` // canary: shares of traffic, 0 to 1, ascending
+	// Hold is the least wall time of a step.
+	Hold time.Duration `json:"hold,omitempty"`
+	// MinRequests is the least number of requests that the candidate answers in
+	// a step; no rule is judged on fewer. 0 = 20 with a Hold, 100 without one.
+	MinRequests int `json:"min_requests,omitempty"`
 }

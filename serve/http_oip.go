@@ -217,7 +217,7 @@ func (g *Gateway) modelMetadata(w http.ResponseWriter, r *http.Request) error {
 		versions = append(versions, t.candidate.spec.Version)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"name": r.PathValue("name"), "versions": versions, "platform": platform,
-		"inputs": tensorsOf(schema.Fields, schema.Width), "outputs": tensorsOf(schema.Outputs, 0)})
+		"inputs": tensorsOf(schema.Inputs, schema.Width), "outputs": tensorsOf(schema.Outputs, 0)})
 	return nil
 }
 

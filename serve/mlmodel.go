@@ -38,7 +38,7 @@ func readMLmodel(dir string) (Schema, error) {
 	}
 	if outputs, ok := yamlScalar(block, "outputs"); ok {
 		if out, err := parseSignature(outputs); err == nil {
-			s.Outputs = out.Fields
+			s.Outputs = out.Inputs
 		}
 	}
 	return s, nil
@@ -133,7 +133,7 @@ func parseSignature(text string) (Schema, error) {
 		if c.Name != "" {
 			s.Named = true
 		}
-		s.Fields = append(s.Fields, f)
+		s.Inputs = append(s.Inputs, f)
 	}
 	if !s.Named && s.Width == 0 && len(list) > 1 {
 		s.Width = len(list)

@@ -51,7 +51,7 @@ func (q *request) prepare(s Schema, r Routing, model string) (Batch, []Column, e
 		return batch, logged, nil
 	}
 	var missing []string
-	for _, f := range s.Fields {
+	for _, f := range s.Inputs {
 		i, ok := byName[f.Name]
 		if !ok {
 			if f.Required {
@@ -77,7 +77,7 @@ func (q *request) prepare(s Schema, r Routing, model string) (Batch, []Column, e
 func missingColumns(missing []string, s Schema, sent []Column, model string) error {
 	var extra []string
 	for _, c := range sent {
-		if !slices.ContainsFunc(s.Fields, func(f Field) bool { return f.Name == c.Name }) {
+		if !slices.ContainsFunc(s.Inputs, func(f Field) bool { return f.Name == c.Name }) {
 			extra = append(extra, c.Name)
 		}
 	}
@@ -86,7 +86,7 @@ func missingColumns(missing []string, s Schema, sent []Column, model string) err
 		noun = "columns"
 	}
 	e := &lastro.Error{Code: lastro.EInvalid, ID: "L0630",
-		Msg:  fmt.Sprintf("missing %s %s: %s asks for %d columns", noun, strings.Join(missing, ", "), model, len(s.Fields)),
+		Msg:  fmt.Sprintf("missing %s %s: %s asks for %d columns", noun, strings.Join(missing, ", "), model, len(s.Inputs)),
 		Hint: "send every column with each row; null is allowed where the training data had missing values"}
 	if near := lastro.Nearest(missing[0], extra); near != "" {
 		e.Hint = fmt.Sprintf("%q was sent; did you mean %q?", near, missing[0])
@@ -99,8 +99,8 @@ func (q *request) prepareMatrix(s Schema, model string) (Batch, []Column, error)
 	logged := make([]Column, width)
 	for j := range logged {
 		name := strconv.Itoa(j)
-		if s.Named && j < len(s.Fields) {
-			name = s.Fields[j].Name
+		if s.Named && j < len(s.Inputs) {
+			name = s.Inputs[j].Name
 		}
 		logged[j] = Column{Name: name, Values: make([]any, len(q.matrix))}
 		for i, row := range q.matrix {
@@ -109,7 +109,7 @@ func (q *request) prepareMatrix(s Schema, model string) (Batch, []Column, error)
 	}
 	if s.Known && s.Named {
 		return Batch{}, logged, &lastro.Error{Code: lastro.EInvalid, ID: "L0631",
-			Msg:  fmt.Sprintf("%s asks for %d named columns; one unnamed matrix was sent", model, len(s.Fields)),
+			Msg:  fmt.Sprintf("%s asks for %d named columns; one unnamed matrix was sent", model, len(s.Inputs)),
 			Hint: "send one tensor a column, or dataframe_split with the column names"}
 	}
 	if s.Width > 0 && s.Width != width {

@@ -15,7 +15,7 @@ type Field struct {
 type Schema struct {
 	Known   bool
 	Named   bool
-	Fields  []Field // when Named
+	Inputs  []Field // when Named
 	Width   int     // of the matrix; 0 = any
 	Outputs []Field // as far as known
 }

@@ -15,7 +15,7 @@ import (
 	"lastro/deploy"
 )
 
-// Trees brings a model's files out of the blob store.
+// Trees is what the driver needs of a blob store; blob.Store is one.
 type Trees interface {
 	// Materialise writes the tree with this digest into dir, which does not
 	// exist yet, and returns the bytes of its manifest.

@@ -40,7 +40,7 @@ func models(t *testing.T) (string, string, sample) {
 
 func (s sample) batch(schema serve.Schema) serve.Batch {
 	b := serve.Batch{Rows: len(s.Scores)}
-	for _, f := range schema.Fields {
+	for _, f := range schema.Inputs {
 		b.Columns = append(b.Columns, serve.Column{Name: f.Name, Values: s.Columns[f.Name]})
 	}
 	return b
@@ -66,7 +66,7 @@ func TestRuntime(t *testing.T) {
 
 	t.Run("contract", func(t *testing.T) {
 		schema, err := serve.ReadSchema(filepath.Join(dir, "flights"))
-		if err != nil || len(schema.Fields) != 4 {
+		if err != nil || len(schema.Inputs) != 4 {
 			t.Fatalf("ReadSchema: %+v, %v; want the four columns of make_models.py", schema, err)
 		}
 		rev := serve.Revision{Name: "flights@1", Python: interpreter}

@@ -80,7 +80,7 @@ type linear struct {
 }
 
 func (m *linear) Schema() serve.Schema {
-	return serve.Schema{Known: len(m.Fields) > 0, Named: len(m.Fields) > 0, Fields: m.Fields}
+	return serve.Schema{Known: len(m.Fields) > 0, Named: len(m.Fields) > 0, Inputs: m.Fields}
 }
 
 func (m *linear) Predict(ctx context.Context, b serve.Batch) (serve.Answer, error) {

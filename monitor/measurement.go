@@ -65,7 +65,7 @@ type Filter struct {
 	Release     lastro.Ref
 	Kind        Kind
 	Name        string
-	Limit       int // 0 = 1,000
+	Limit       int // 0 = 10,000
 }
 
 // Series is one column or metric over the windows of an environment, oldest

@@ -97,18 +97,25 @@ type Notifier interface {
 	Notify(ctx context.Context, targets []string, a Alert) error
 }
 
-// Store keeps measurements, alerts and retrain requests; each save is one
-// transaction with its events.
+// Changes are what one window, or one decision about an alert, adds to the
+// record.
+type Changes struct {
+	Measurements []Measurement // new; one whose ID is there already is left as it was
+	Alerts       []Alert       // new or changed
+	Retrains     []Retrain     // new or changed
+	Events       []lastro.Event
+}
+
+// Store keeps measurements, alerts and retrain requests.
 type Store interface {
-	// SaveMeasurements inserts; a measurement whose ID is there already is left as it was, and so are the events when all are.
-	SaveMeasurements(ctx context.Context, ms []Measurement, ev lastro.Event) error
+	// Save keeps all changes and their events in one transaction.
+	Save(ctx context.Context, c Changes) error
+	// Measurements lists the newest window first, then by kind and name.
 	Measurements(ctx context.Context, f Filter) ([]Measurement, error)
-	// SaveAlert inserts the alert or replaces the one with its ID.
-	SaveAlert(ctx context.Context, a Alert, ev ...lastro.Event) error
+	// Alerts lists the newest window first.
 	Alerts(ctx context.Context, f AlertFilter) ([]Alert, error)
-	// SaveRetrain inserts the request or replaces the one with its ID.
-	SaveRetrain(ctx context.Context, r Retrain, ev ...lastro.Event) error
-	Retrains(ctx context.Context, environment string, limit int) ([]Retrain, error) // newest event time first
+	// Retrains lists the newest event time first; limit 0 is 100.
+	Retrains(ctx context.Context, environment string, limit int) ([]Retrain, error)
 }
 
 // Options are what a Service uses. Trigger and Notifier may be nil: then

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"lastro"
+	"lastro/api"
+	"lastro/deploy"
+	"lastro/gate"
+	"lastro/monitor"
+	"lastro/pipeline"
+	"lastro/store"
+)
+
+var runFilterOne = pipeline.RunFilter{Limit: 1}
+
+// server is a living `lastro up`: the actions behind its doors and its loops.
+type server struct {
+	house *House
+	url   string
+	queue chan queued
+
+	mu      sync.Mutex
+	cancels map[int64]context.CancelCauseFunc
+	news    map[string]string // what each environment's monitor saw last
+}
+
+// queued is a run that waits for its turn; number gets its number once it has one.
+type queued struct {
+	req    RunRequest
+	number chan numbered
+}
+
+type numbered struct {
+	run int64
+	err error
+}
+
+func newServer(h *House, url string) *server {
+	return &server{house: h, url: url, queue: make(chan queued, 100), cancels: map[int64]context.CancelCauseFunc{}, news: map[string]string{}}
+}
+
+// submit queues a run and waits until it has a number or cannot start.
+func (s *server) submit(req RunRequest) (int64, error) {
+	q := queued{req: req, number: make(chan numbered, 1)}
+	select {
+	case s.queue <- q:
+	default:
+		return 0, lastro.Errorf(lastro.EConflict, "a hundred runs wait already")
+	}
+	n := <-q.number
+	return n.run, n.err
+}
+
+// StartRun implements api.Actions.
+func (s *server) StartRun(_ context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
+	return s.submit(RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}})
+}
+
+// runLoop carries out queued runs, one after the other.
+func (s *server) runLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case q := <-s.queue:
+			s.carryOut(ctx, q)
+		}
+	}
+}
+
+// carryOut runs one request. When the server stops, the steps go on under
+// their supervisor and the next server takes over.
+func (s *server) carryOut(ctx context.Context, q queued) {
+	ctx, stop := detached(ctx)
+	defer stop(nil)
+	watch := &numberer{server: s, q: q, stop: stop}
+	q.req.Observer = watch
+	q.req.Notes = func(line string) { s.house.Log.Info("preparing", "line", line) }
+	out, err := s.house.Run(ctx, q.req)
+	watch.tell(numbered{out.Run.Number, err})
+	s.forget(out.Run.Number)
+	if err != nil && !errors.Is(err, pipeline.ErrDetach) {
+		s.house.Log.Error("run stopped", "run", out.Run.Number, "err", err)
+		return
+	}
+	s.follow(ctx, out)
+}
+
+// follow offers what a run made to the environments.
+func (s *server) follow(ctx context.Context, out RunResult) {
+	if out.Decision == nil || out.Decision.Verdict != gate.Passed {
+		return
+	}
+	if err := s.house.offer(ctx, *out.Version, out.Decision.ID); err != nil {
+		s.house.Log.Error("the version was not offered", "version", out.Version.Ref(), "err", err)
+	}
+}
+
+// detached is a context whose end tells engines that only this process goes.
+func detached(parent context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() { cancel(pipeline.ErrDetach) })
+	return ctx, func(cause error) { stop(); cancel(cause) }
+}
+
+// numberer hears the number of a run that has just begun.
+type numberer struct {
+	server *server
+	q      queued
+	stop   context.CancelCauseFunc
+	once   sync.Once
+}
+
+func (n *numberer) tell(v numbered) { n.once.Do(func() { n.q.number <- v }) }
+
+// RunChanged implements pipeline.Observer.
+func (n *numberer) RunChanged(r pipeline.Run) {
+	if r.Number == 0 {
+		return
+	}
+	n.server.mu.Lock()
+	n.server.cancels[r.Number] = n.stop
+	n.server.mu.Unlock()
+	n.tell(numbered{r.Number, nil})
+}
+
+// StepChanged implements pipeline.Observer.
+func (n *numberer) StepChanged(pipeline.StepRun) {}
+
+// LogLine implements pipeline.Observer.
+func (n *numberer) LogLine(int64, string, int, string) {}
+
+func (s *server) forget(run int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cancels, run)
+}
+
+// CancelRun implements api.Actions.
+func (s *server) CancelRun(_ context.Context, number int64, by lastro.Actor) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stop, ok := s.cancels[number]
+	if !ok {
+		return lastro.Errorf(lastro.EConflict, "run #%d is not running here", number)
+	}
+	stop(fmt.Errorf("cancelled by %s", by))
+	return nil
+}
+
+// Release implements api.Actions.
+func (s *server) Release(ctx context.Context, environment, model string, version int, by lastro.Actor, why string) (deploy.Release, deploy.Rollout, error) {
+	if s.house.Project != nil {
+		if _, ok := s.house.Project.Environment(environment); !ok {
+			return deploy.Release{}, deploy.Rollout{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no environment %q", environment)
+		}
+	}
+	return s.house.Release(ctx, environment, model, version, by, why)
+}
+
+// Rollback implements api.Actions.
+func (s *server) Rollback(ctx context.Context, environment, reason string, by lastro.Actor) (deploy.Release, error) {
+	return s.house.Deploys.Rollback(ctx, environment, reason, by)
+}
+
+// Waive implements api.Actions.
+func (s *server) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error) {
+	return s.house.Waive(ctx, r)
+}
+
+// Waive grants a waiver by a person with a name, and lets candidate follow
+// when nothing else stands in the way.
+func (h *House) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error) {
+	if r.Actor == lastro.Actor("user:"+localUser) {
+		return gate.Waiver{}, &lastro.Error{Code: lastro.EDenied, ID: "L0506", Msg: "a waiver carries a person's name, and the local user is nobody in particular",
+			Hint: "lastro user add ana --role approver\nlastro token create --user ana\nthen LASTRO_TOKEN=... lastro approve"}
+	}
+	w, err := h.Gates.Waive(ctx, r)
+	if err != nil {
+		return w, err
+	}
+	d, err := h.Gates.Get(ctx, r.Decision)
+	if err != nil {
+		return w, err
+	}
+	_, model, _ := d.Subject.Ref.Parts()
+	if ok, _, err := h.Gates.Allows(ctx, model, d.Subject.Digest, h.Clock.Now()); err != nil || !ok {
+		return w, err
+	}
+	v, err := h.versionOf(ctx, d.Subject.Ref)
+	if err != nil {
+		return w, err
+	}
+	return w, h.Registry.SetAlias(ctx, lastro.System("gate"), v.Model, "candidate", v.Number, d.ID)
+}
+
+// Evaluate implements api.Actions.
+func (s *server) Evaluate(ctx context.Context, environment string) (monitor.Report, error) {
+	for _, spec := range s.house.monitors() {
+		if spec.Environment == environment {
+			return s.house.Monitors.Evaluate(ctx, spec, s.house.Clock.Now())
+		}
+	}
+	return monitor.Report{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml has no monitor for %q", environment)
+}
+
+func (h *House) monitors() []monitor.Spec {
+	if h.Project == nil {
+		return nil
+	}
+	return h.Project.Monitors
+}
+
+// ReadLog implements api.Actions; at most 256 KiB a call.
+func (s *server) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
+	return s.house.ReadLog(ctx, run, step, cell, offset)
+}
+
+// ReadLog returns bytes of what the newest attempt of a step printed.
+func (h *House) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
+	steps, err := h.Runs.StepRuns(ctx, run)
+	if err != nil {
+		return nil, 0, err
+	}
+	var found *pipeline.StepRun
+	var names []string
+	for i, s := range steps {
+		names = append(names, s.Step)
+		if s.Step == step && (cell == 0 || s.Cell == cell) {
+			found = &steps[i]
+		}
+	}
+	if found == nil {
+		return nil, 0, &lastro.Error{Code: lastro.ENotFound, ID: "L0006", Msg: fmt.Sprintf("run #%d has no step %q", run, step), Hint: didYouMean(step, names)}
+	}
+	if found.Log == "" && found.CachedFrom != 0 && found.CachedFrom != run {
+		return h.ReadLog(ctx, found.CachedFrom, step, cell, offset)
+	}
+	if found.Log == "" {
+		return nil, 0, nil
+	}
+	f, err := os.Open(filepath.Join(h.Paths.State, filepath.FromSlash(found.Log)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	buf := make([]byte, 256<<10)
+	n, err := f.ReadAt(buf, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	return buf[:n], offset + int64(n), nil
+}
+
+func didYouMean(name string, names []string) string {
+	if near := lastro.Nearest(name, names); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return ""
+}
+
+// Events implements api.Actions.
+func (s *server) Events(ctx context.Context, after int64, subject lastro.Ref, limit int) ([]lastro.Event, error) {
+	return s.house.DB.Events(ctx, store.EventFilter{After: after, Subject: subject, Limit: limit})
+}
+
+// Status implements api.Actions.
+func (s *server) Status() api.Status {
+	st := api.Status{Version: Version, Project: s.projectName(), URL: s.url}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if names, err := s.house.Deploys.Store.Environments(ctx); err == nil && len(names) > 0 {
+		if v, err := s.house.Deploys.Current(ctx, names[0]); err == nil {
+			st.Inference = v.Status.Address
+		}
+	}
+	return st
+}

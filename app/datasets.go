@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lastro"
+	"lastro/blob"
+	"lastro/data"
+	"lastro/pipeline"
+)
+
+// datasets takes versions of a project's datasets for the engine: content is
+// stored, then checked against the contract before any step reads it.
+type datasets struct {
+	h *House
+	// notes receives warnings of contracts with on_fail: warn.
+	notes func(string)
+}
+
+// Snapshot stores what a dataset contains now.
+func (d datasets) Snapshot(ctx context.Context, name string) (pipeline.Dataset, error) {
+	spec, ok := d.h.Project.Dataset(name)
+	if !ok {
+		return pipeline.Dataset{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no dataset %q", name)
+	}
+	v, err := d.h.snapshot(ctx, spec)
+	if err != nil {
+		return pipeline.Dataset{}, err
+	}
+	if spec.Contract != "" {
+		report, err := d.h.checkVersion(ctx, spec, v)
+		if err != nil {
+			return pipeline.Dataset{}, err
+		}
+		if err := report.Err(); err != nil && spec.OnFail != "warn" {
+			return pipeline.Dataset{}, err
+		} else if err != nil && d.notes != nil {
+			d.notes(err.Error())
+		}
+	}
+	return pipeline.Dataset{Name: name, Digest: v.Digest, Path: datasetPath(spec), Sensitive: spec.Sensitive}, nil
+}
+
+func datasetPath(spec data.Spec) string {
+	if spec.Path != "" {
+		return spec.Path
+	}
+	return spec.Source
+}
+
+// snapshot stores a dataset's files and records the version when it is new.
+func (h *House) snapshot(ctx context.Context, spec data.Spec) (data.Version, error) {
+	full := filepath.Join(h.Paths.Project, filepath.FromSlash(spec.Source))
+	info, err := os.Stat(full)
+	if err != nil {
+		return data.Version{}, &lastro.Error{Code: lastro.EInvalid, ID: "L0201", Pos: spec.Pos,
+			Msg:  fmt.Sprintf("dataset %q: %s cannot be read: %v", spec.Name, spec.Source, pathCause(err)),
+			Hint: "put the file there, or correct `source:`; paths are relative to the folder of lastro.yaml"}
+	}
+	v := data.Version{Dataset: spec.Name, Source: spec.Source, Rows: -1, SeenAt: h.Clock.Now()}
+	if info.IsDir() {
+		v.Digest, v.Bytes, err = h.Blobs.PutTree(ctx, full, h.known)
+	} else {
+		v.Digest, v.Bytes, err = h.Blobs.PutFile(ctx, full, h.known)
+	}
+	if err != nil {
+		return v, err
+	}
+	if known, err := h.DataStore.Version(ctx, spec.Name, v.Digest); err == nil {
+		return known, nil
+	}
+	stat, err := h.Blobs.Stat(ctx, v.Digest)
+	if err != nil {
+		return v, err
+	}
+	v.Files = stat.Files
+	if v.Files == 0 {
+		return v, &lastro.Error{Code: lastro.EInvalid, ID: "L0202", Pos: spec.Pos, Msg: fmt.Sprintf("dataset %q: %s is an empty folder", spec.Name, spec.Source),
+			Hint: "put the data files there"}
+	}
+	v.Commit = h.git(ctx).Commit
+	v, _, err = h.DataStore.RegisterVersion(ctx, v, lastro.System("data"))
+	return v, err
+}
+
+func pathCause(err error) error {
+	if os.IsNotExist(err) {
+		return fmt.Errorf("there is no such file or folder")
+	}
+	return diskError(err)
+}
+
+// table returns the stored content of a version as an engine reads it.
+func (h *House) table(ctx context.Context, d lastro.Digest, name string) (data.Table, error) {
+	p, err := h.materialised(ctx, d, name)
+	return data.Files(p), err
+}
+
+// checkVersion evaluates a dataset's contract on one version; the outcome is
+// kept, so the same version is checked once.
+func (h *House) checkVersion(ctx context.Context, spec data.Spec, v data.Version) (data.Report, error) {
+	contract, err := h.contract(spec)
+	if err != nil {
+		return data.Report{}, err
+	}
+	if kept, err := h.DataStore.Report(ctx, spec.Name, v.Digest, data.CheckKey(contract.Digest, spec.Sensitive)); err == nil {
+		return kept, nil
+	}
+	t, err := h.table(ctx, v.Digest, spec.Source)
+	if err != nil {
+		return data.Report{}, err
+	}
+	return h.Checker.Ensure(ctx, v, t, contract, spec.Sensitive, lastro.System("data"))
+}
+
+func (h *House) contract(spec data.Spec) (*data.Contract, error) {
+	text, err := os.ReadFile(filepath.Join(h.Paths.Project, filepath.FromSlash(spec.Contract)))
+	if err != nil {
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0203", Pos: spec.Pos, Msg: fmt.Sprintf("dataset %q: contract %s cannot be read: %v", spec.Name, spec.Contract, pathCause(err))}
+	}
+	return data.ParseContract(spec.Contract, text)
+}
+
+// Without stores a copy of a version that lacks columns (SEMANTICS 19). The
+// copy of the same version and columns is made once.
+func (d datasets) Without(ctx context.Context, ds pipeline.Dataset, hidden []string) (lastro.Digest, error) {
+	slices.Sort(hidden)
+	memo := filepath.Join(d.h.Paths.State, "cache", "without-"+lastro.DigestOf([]byte(string(ds.Digest)+"\x00"+strings.Join(hidden, "\x00"))).Hex())
+	if raw, err := os.ReadFile(memo); err == nil {
+		if known, err := lastro.ParseDigest(string(raw)); err == nil {
+			if has, err := d.h.Blobs.Has(ctx, known); err == nil && has {
+				return known, nil
+			}
+		}
+	}
+	digest, err := d.h.project(ctx, ds, hidden)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(memo), 0o700); err != nil {
+		return "", diskError(err)
+	}
+	return digest, diskError(os.WriteFile(memo, []byte(digest), 0o600))
+}
+
+// project writes a copy without columns, file by file, and stores it.
+func (h *House) project(ctx context.Context, ds pipeline.Dataset, hidden []string) (lastro.Digest, error) {
+	out, err := os.MkdirTemp(h.Paths.Work(), "without-")
+	if err != nil {
+		return "", diskError(err)
+	}
+	defer os.RemoveAll(out)
+	from, err := h.materialised(ctx, ds.Digest, path.Base(ds.Path))
+	if err != nil {
+		return "", err
+	}
+	info, err := h.Blobs.Stat(ctx, ds.Digest)
+	if err != nil {
+		return "", err
+	}
+	if !info.Tree {
+		to := filepath.Join(out, path.Base(ds.Path))
+		if _, err := h.Data.Project(ctx, data.ProjectRequest{Table: data.Files(from), Drop: hidden, Out: to}); err != nil {
+			return "", err
+		}
+		digest, _, err := h.Blobs.PutFile(ctx, to, nil)
+		return digest, err
+	}
+	entries, err := h.Blobs.Tree(ctx, ds.Digest)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if err := h.projectEntry(ctx, e, from, out, hidden); err != nil {
+			return "", err
+		}
+	}
+	digest, _, err := h.Blobs.PutTree(ctx, out, nil)
+	return digest, err
+}
+
+func (h *House) projectEntry(ctx context.Context, e blob.Entry, from, out string, hidden []string) error {
+	if e.Dir {
+		return nil
+	}
+	to := filepath.Join(out, filepath.FromSlash(e.Path))
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return diskError(err)
+	}
+	_, err := h.Data.Project(ctx, data.ProjectRequest{Table: data.Files(filepath.Join(from, filepath.FromSlash(e.Path))), Drop: hidden, Out: to})
+	return err
+}
+
+// labelTable is the newest content of the dataset that brings labels.
+func (h *House) labelTable(ctx context.Context, name string) (data.Table, data.Spec, error) {
+	spec, ok := h.Project.Dataset(name)
+	if !ok {
+		return data.Table{}, spec, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no dataset %q", name)
+	}
+	v, err := h.snapshot(ctx, spec)
+	if err != nil {
+		return data.Table{}, spec, err
+	}
+	t, err := h.table(ctx, v.Digest, spec.Source)
+	return t, spec, err
+}
+
+// hasFiles reports whether any file of a table exists.
+func hasFiles(t data.Table) bool {
+	for _, f := range t.Files {
+		info, err := os.Stat(f.Path)
+		if err == nil && !info.IsDir() {
+			return true
+		}
+		if err == nil {
+			entries, _ := os.ReadDir(f.Path)
+			if len(entries) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}

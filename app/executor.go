@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+
+	"lastro/exec"
+	"lastro/exec/process"
+)
+
+// lateExecutor connects to the supervisor when a step first needs it: a run
+// whose steps are all cached starts no process.
+type lateExecutor struct {
+	h    *House
+	mu   sync.Mutex
+	real *process.Executor
+}
+
+var _ exec.Executor = (*lateExecutor)(nil)
+
+// executor returns the house's one executor.
+func (h *House) executor() *lateExecutor {
+	h.execOnce.Do(func() {
+		h.exec = &lateExecutor{h: h}
+		h.onClose(h.exec.Close)
+	})
+	return h.exec
+}
+
+func (l *lateExecutor) open(ctx context.Context) (*process.Executor, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.real != nil {
+		return l.real, nil
+	}
+	dir := l.h.Paths.Run()
+	e, err := process.Open(ctx, process.Options{Dir: dir, TrackSocket: l.h.trackSocket(), Args: []string{"supervisor", "--control", dir}})
+	if err == nil {
+		l.real = e
+	}
+	return e, err
+}
+
+// trackURL is where steps reach tracking.
+func (l *lateExecutor) trackURL(ctx context.Context) (string, error) {
+	e, err := l.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	return e.TrackURL(), nil
+}
+
+// Start implements exec.Executor.
+func (l *lateExecutor) Start(ctx context.Context, t exec.Task) error {
+	e, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Start(ctx, t)
+}
+
+// Wait implements exec.Executor.
+func (l *lateExecutor) Wait(ctx context.Context, id string) (exec.Exit, error) {
+	e, err := l.open(ctx)
+	if err != nil {
+		return exec.Exit{}, err
+	}
+	return e.Wait(ctx, id)
+}
+
+// Stop implements exec.Executor.
+func (l *lateExecutor) Stop(ctx context.Context, id, why string) error {
+	e, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Stop(ctx, id, why)
+}
+
+// List implements exec.Executor.
+func (l *lateExecutor) List(ctx context.Context) ([]exec.Status, error) {
+	e, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.List(ctx)
+}
+
+// Forget implements exec.Executor.
+func (l *lateExecutor) Forget(ctx context.Context, id string) error {
+	e, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Forget(ctx, id)
+}
+
+// Close implements exec.Executor.
+func (l *lateExecutor) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.real == nil {
+		return nil
+	}
+	return l.real.Close()
+}
+
+func (h *House) trackSocket() string { return filepath.Join(h.Paths.Run(), "track.sock") }

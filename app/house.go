@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"lastro"
+	"lastro/auth"
+	"lastro/blob/file"
+	"lastro/data"
+	"lastro/data/duckdb"
+	"lastro/deploy"
+	"lastro/gate"
+	"lastro/monitor"
+	"lastro/pipeline"
+	"lastro/project"
+	"lastro/registry"
+	"lastro/source"
+	"lastro/store"
+	"lastro/track"
+)
+
+// House is a state directory with everything that works on it.
+type House struct {
+	Paths   Paths
+	Project *project.Project // nil for a server without one
+	Clock   lastro.Clock
+	Log     *slog.Logger
+
+	DB        *store.DB
+	Blobs     *file.Store
+	Runs      pipeline.Store
+	DataStore data.Store
+	Data      data.Engine
+	Checker   *data.Checker
+	Track     *track.Service
+	Registry  *registry.Service
+	Gates     *gate.Service
+	Auth      *auth.Service
+	Deploys   *deploy.Service
+	Monitors  *monitor.Service
+
+	known   *source.StatCache
+	cleanup []func() error // run in reverse order by Close
+	// trackOnce starts the door through which steps reach tracking.
+	trackOnce sync.Once
+	trackErr  error
+	running   sync.Mutex // one run at a time
+	// submit queues a run in a living server; nil in other commands.
+	submit   func(RunRequest) (int64, error)
+	execOnce sync.Once
+	exec     *lateExecutor
+}
+
+// OpenOptions say how to open a state directory.
+type OpenOptions struct {
+	Project  *project.Project // nil = none
+	Paths    Paths
+	Command  string // run, up: recorded as the holder
+	ReadOnly bool   // for commands that only look; no lock is taken
+	Log      *slog.Logger
+}
+
+// Open opens a state directory. It fails with EConflict when another process
+// holds it, unless it is opened for reading only.
+func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	h = &House{Paths: o.Paths, Project: o.Project, Clock: lastro.SystemClock{}, Log: o.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	if o.ReadOnly {
+		h.DB, err = store.OpenReadOnly(ctx, o.Paths.DB())
+	} else {
+		err = h.openForWriting(ctx, o.Command)
+	}
+	if err != nil {
+		return h, err
+	}
+	h.onClose(h.DB.Close)
+	if err := h.openCapabilities(); err != nil {
+		return h, err
+	}
+	if !o.ReadOnly && h.Project != nil && h.Project.Model != nil {
+		return h, h.Registry.Declare(ctx, lastro.System("project"), []registry.Spec{*h.Project.Model})
+	}
+	return h, nil
+}
+
+func (h *House) openForWriting(ctx context.Context, command string) error {
+	if err := h.Paths.make(); err != nil {
+		return err
+	}
+	l, err := takeLock(h.Paths, command)
+	if err != nil {
+		return err
+	}
+	h.onClose(func() error { l.release(); return nil })
+	h.DB, err = store.Open(ctx, h.Paths.DB())
+	return err
+}
+
+func (h *House) openCapabilities() error {
+	var err error
+	if h.Blobs, err = file.Open(h.Paths.Blobs()); err != nil {
+		return err
+	}
+	h.Runs = store.NewPipeline(h.DB)
+	h.DataStore = store.NewData(h.DB)
+	h.Gates = gate.NewService(store.NewGate(h.DB), h.Clock)
+	h.Track = track.NewService(store.NewTrack(h.DB), h.Clock)
+	h.Registry = registry.NewService(store.NewRegistry(h.DB), guard{h}, h.Clock)
+	h.Auth = auth.NewService(store.NewAuth(h.DB), h.Clock)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	worker := duckdb.NewClient(duckdb.ClientOptions{Program: self, Args: []string{"data-worker"}})
+	h.onClose(worker.Close)
+	h.Data = worker
+	h.Checker = &data.Checker{Store: h.DataStore, Engine: h.Data, Clock: h.Clock}
+	h.known = source.OpenStatCache(filepath.Join(h.Paths.State, "stat-cache"))
+	h.Deploys = h.newDeploys(self)
+	h.Monitors = monitor.New(monitor.Options{Source: watch{h: h, target: h.targetColumn()}, Store: store.NewMonitor(h.DB),
+		Eval: evalNumbers, Trigger: retrainer{h}, Log: h.Log})
+	return nil
+}
+
+func (h *House) onClose(f func() error) { h.cleanup = append(h.cleanup, f) }
+
+// Close lets go of everything; steps and endpoints go on.
+func (h *House) Close() error {
+	var errs []error
+	for i := len(h.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, h.cleanup[i]())
+	}
+	h.cleanup = nil
+	return errors.Join(errs...)
+}
+
+// evalNumbers evaluates a monitor's rule with the gates' language.
+func evalNumbers(expr string, facts map[string]float64) (bool, error) {
+	all := gate.Facts{}
+	for k, v := range facts {
+		all[k] = v
+	}
+	return gate.EvalBool(expr, all)
+}
+
+// materialised returns a path below the state directory that holds the bytes
+// of a digest under a name with the wanted extension, for engines that read
+// files. It is written once.
+func (h *House) materialised(ctx context.Context, d lastro.Digest, name string) (string, error) {
+	dir := filepath.Join(h.Paths.State, "cache", d.Hex())
+	path := filepath.Join(dir, filepath.Base(name))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", diskError(err)
+	}
+	tmp, err := os.MkdirTemp(dir, "new-")
+	if err != nil {
+		return "", diskError(err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := h.Blobs.Materialise(ctx, d, filepath.Join(tmp, "x")); err != nil {
+		return "", err
+	}
+	if err := os.Rename(filepath.Join(tmp, "x"), path); err != nil {
+		if _, there := os.Stat(path); there == nil {
+			return path, nil // another call was faster
+		}
+		return "", diskError(err)
+	}
+	return path, nil
+}
+
+// readBlob returns a small blob whole.
+func (h *House) readBlob(ctx context.Context, d lastro.Digest) ([]byte, error) {
+	r, err := h.Blobs.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}

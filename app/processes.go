@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"lastro/data/duckdb"
+	"lastro/exec/process"
+	"lastro/serve"
+	"lastro/serve/onnx"
+	"lastro/serve/python"
+)
+
+// Serve is the data plane's process.
+func Serve(ctx context.Context, p Paths, listen string, log *slog.Logger) error {
+	if err := os.MkdirAll(p.Serve(), 0o700); err != nil {
+		return diskError(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return serve.Run(ctx, serve.Options{Dir: p.Serve(), Socket: p.serveSocket(), Listen: listen, Log: log,
+		Runtimes: []serve.Runtime{&onnx.Runtime{Command: []string{self, "onnx-worker"}}, &python.Runtime{}}})
+}
+
+func (p Paths) serveSocket() string { return filepath.Join(p.Run(), "serve.sock") }
+
+// Supervise is the process that starts and watches the steps of an engine.
+func Supervise(ctx context.Context, control string) error {
+	return process.RunSupervisor(ctx, process.SupervisorOptions{Dir: control})
+}
+
+// WorkData is the process that holds the data engine.
+func WorkData(ctx context.Context, in io.Reader, out io.Writer) error {
+	return duckdb.Serve(ctx, in, out, duckdb.Options{})
+}
+
+// WorkONNX is the process that holds one ONNX model.
+func WorkONNX(in io.Reader, out io.Writer, model, library string) error {
+	return onnx.RunWorker(in, out, model, library)
+}

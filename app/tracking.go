@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"lastro"
+	"lastro/api/mlflow"
+	"lastro/auth"
+	"lastro/exec/process"
+	"lastro/pipeline"
+	"lastro/registry"
+	"lastro/track"
+)
+
+// tracking is the door through which steps reach MLflow tracking: a server on
+// a unix socket, to which the supervisor forwards a loopback port. Each
+// attempt gets a token that may write its own tracked runs only.
+type tracking struct{ h *House }
+
+func (h *House) tracking() tracking { return tracking{h} }
+
+// Begin opens the door for one attempt.
+func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) {
+	if err := t.h.serveTracking(); err != nil {
+		return nil, err
+	}
+	url, err := t.h.executor().trackURL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	life := 25 * time.Hour
+	if j.Step.Timeout > 0 {
+		life = j.Step.Timeout + 5*time.Minute
+	}
+	secret, err := t.h.Auth.IssueStepToken(ctx, runName(j), j.Step.Name, cellName(j), life)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"MLFLOW_TRACKING_URI=" + url, "MLFLOW_REGISTRY_URI=" + url, "MLFLOW_TRACKING_TOKEN=" + secret,
+		"MLFLOW_EXPERIMENT_NAME=" + t.h.experiment(), "MLFLOW_ENABLE_ASYNC_LOGGING=false", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=1"}, nil
+}
+
+func runName(j *pipeline.Job) string { return strconv.FormatInt(j.Run, 10) }
+
+func cellName(j *pipeline.Job) string {
+	if j.Cell == 0 {
+		return ""
+	}
+	return strconv.Itoa(j.Cell)
+}
+
+func (h *House) experiment() string {
+	if h.Project != nil {
+		return h.Project.Name
+	}
+	return "Default"
+}
+
+// End closes the door and returns the newest metrics of what the step tracked.
+func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State) (map[string]float64, error) {
+	if err := t.h.Auth.EndStep(ctx, runName(j), j.Step.Name, cellName(j)); err != nil {
+		return nil, err
+	}
+	if state != pipeline.Succeeded {
+		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, track.Failed); err != nil {
+			return nil, err
+		}
+	}
+	runs, err := t.h.Track.RunsOf(ctx, runName(j), j.Step.Name)
+	if err != nil {
+		return nil, err
+	}
+	facts := map[string]float64{}
+	for _, r := range runs {
+		if r.Origin.Cell != cellName(j) {
+			continue
+		}
+		for _, m := range r.Metrics {
+			facts["metrics."+m.Key] = m.Value
+		}
+	}
+	return facts, nil
+}
+
+// serveTracking starts the server on the unix socket, once.
+func (h *House) serveTracking() error {
+	h.trackOnce.Do(func() { h.trackErr = h.startTracking() })
+	return h.trackErr
+}
+
+func (h *House) startTracking() error {
+	handler, err := auth.Handler(h.mlflowRoutes(), auth.Options{Service: h.Auth, Log: h.Log, Refuse: mlflow.Refuse, Loopback: true})
+	if err != nil {
+		return err
+	}
+	l, err := process.ListenUnix(h.trackSocket())
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	h.onClose(func() error {
+		err := srv.Close()
+		<-done
+		return err
+	})
+	return nil
+}
+
+func (h *House) mlflowRoutes() []auth.Route {
+	return mlflow.Routes(mlflow.Deps{Track: h.Track, Registry: h.Registry, Blobs: h.Blobs, MadeOf: h.madeOf, Version: Version, Log: h.Log})
+}
+
+// madeOf says what went into a step's work, for versions that its script
+// registers.
+func (h *House) madeOf(ctx context.Context, run, _, _ string) (mlflow.Ingredients, error) {
+	n, err := strconv.ParseInt(run, 10, 64)
+	if err != nil {
+		return mlflow.Ingredients{}, lastro.Errorf(lastro.EInvalid, "%q is not a run", run)
+	}
+	r, err := h.Runs.Run(ctx, n)
+	if err != nil {
+		return mlflow.Ingredients{}, err
+	}
+	made := mlflow.Ingredients{Commit: r.Git.Commit}
+	for _, d := range r.Datasets {
+		made.Data = append(made.Data, registry.DataVersion{Dataset: d.Name, Digest: d.Digest})
+	}
+	return made, nil
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import "github.com/alecthomas/kong"
+
+const description = `lastro takes a git repository with code, data and a model recipe through one loop (test, check data, train,
+evaluate, gate, register, deploy, watch, retrain or roll back) and keeps the proof of every step.
+
+First steps:
+  lastro init --template flights my-project
+  cd my-project && lastro run
+  lastro up`
+
+// groups order the commands in --help.
+var groups = []kong.Group{
+	{Key: "start", Title: "Start"},
+	{Key: "work", Title: "Work"},
+	{Key: "understand", Title: "Understand"},
+	{Key: "data", Title: "Data"},
+	{Key: "release", Title: "Release"},
+	{Key: "server", Title: "Server"},
+}
+
+// commands is the table of all commands; each has its own file.
+type commands struct {
+	Globals
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Init  initCmd  `cmd:"" group:"start" help:"Start a project from a template."`
+	Check checkCmd `cmd:"" group:"start" help:"Check lastro.yaml: every problem at once, with its place."`
+
+	Run  runCmd  `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
+	Logs logsCmd `cmd:"" group:"work" help:"Print what a step of a run printed."`
+	Ls   lsCmd   `cmd:"" group:"work" help:"List runs, models, data or what is live."`
+
+	Explain explainCmd `cmd:"" group:"understand" help:"Say in plain words what this project does."`
+	Why     whyCmd     `cmd:"" group:"understand" help:"Say why a version serves or not, or why a step ran again."`
+
+	Data dataCmd `cmd:"" group:"data" help:"Check data, propose a contract change, measure drift."`
+
+	Deploy   deployCmd   `cmd:"" group:"release" help:"Roll a model version out to an environment."`
+	Rollback rollbackCmd `cmd:"" group:"release" help:"Put back the release that served before."`
+	Approve  approveCmd  `cmd:"" group:"release" help:"See the decisions that wait, and waive a rule until a date."`
+
+	Up    upCmd    `cmd:"" group:"server" help:"Start the server: pages, API, MLflow API, rollouts, monitors, retrains."`
+	Serve serveCmd `cmd:"" group:"server" help:"Start the data plane that answers inference requests."`
+	User  userCmd  `cmd:"" group:"server" help:"Add or list people."`
+	Token tokenCmd `cmd:"" group:"server" help:"Make, list or revoke tokens."`
+
+	Supervisor supervisorCmd `cmd:"" hidden:"" help:"Start and watch the steps of an engine."`
+	DataWorker dataWorkerCmd `cmd:"" hidden:"" name:"data-worker" help:"Answer questions about data on standard input."`
+	OnnxWorker onnxWorkerCmd `cmd:"" hidden:"" name:"onnx-worker" help:"Hold one ONNX model."`
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"lastro/project"
+)
+
+type explainCmd struct{}
+
+func (*explainCmd) Help() string {
+	return `Examples:
+  lastro explain          when it runs, what happens, what must hold, where it goes, what is watched
+  lastro explain --json   the same for programs`
+}
+
+func (c *explainCmd) Run(env *Env) error {
+	p, err := project.Load(env.Dir)
+	if err != nil {
+		return err
+	}
+	sections := project.Explain(p)
+	if env.JSON {
+		return env.printJSON(map[string]any{"project": p.Name, "sections": sections})
+	}
+	env.say("%s", env.Out.style("bold", p.Name))
+	if p.Description != "" {
+		env.say("%s", p.Description)
+	}
+	number := 0
+	for _, s := range sections {
+		env.say("\n%s", env.Out.style("bold", s.Heading))
+		width := 0
+		for _, item := range s.Items {
+			width = max(width, len([]rune(item.Name)))
+		}
+		for _, item := range s.Items {
+			lead := "  "
+			if item.Name != "" {
+				number++
+				lead = fmt.Sprintf("%3d  %-*s  ", number, width, item.Name)
+			}
+			env.say("%s%s", lead, item.Text)
+			for _, more := range item.More {
+				env.say("%s%s", strings.Repeat(" ", len([]rune(lead))), env.Out.style("muted", more))
+			}
+		}
+		for _, n := range s.Notes {
+			env.say("  %s", env.Out.style("muted", n))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lastro/app"
+	"lastro/pipeline"
+)
+
+// submit starts a run on the living server and follows it to its end.
+func submit(env *Env, server *app.Client, req app.RunRequest) error {
+	var queued struct {
+		Run int64 `json:"run"`
+	}
+	body := map[string]any{"only": req.Only, "from": req.From, "no_cache": req.NoCache, "params": req.Params}
+	started := time.Now()
+	if err := server.Post(env.Ctx, "/runs", body, &queued); err != nil {
+		return err
+	}
+	show := newProgress(env)
+	doc, err := followRun(env, server, queued.Run, show)
+	show.close()
+	if errors.Is(err, env.Ctx.Err()) && env.Ctx.Err() != nil {
+		env.note("run #%d goes on at %s/runs/%d", queued.Run, server.URL(), queued.Run)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return finish(env, doc.result(), time.Since(started))
+}
+
+// remoteRun is a run as the server shows it.
+type remoteRun struct {
+	Run      pipeline.Run       `json:"run"`
+	Steps    []pipeline.StepRun `json:"steps"`
+	Versions []remoteVersion    `json:"versions"`
+}
+
+// result turns the document into what `run` prints of its own runs.
+func (r remoteRun) result() app.RunResult {
+	out := app.RunResult{Run: r.Run, Steps: r.Steps}
+	for _, v := range r.Versions {
+		out.Version, out.Decision = v.version(), v.Decision
+	}
+	return out
+}
+
+// followRun polls until the run has ended and, when it succeeded, was decided.
+func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteRun, error) {
+	seen := map[string]pipeline.State{}
+	var decidedBy time.Time
+	for {
+		var doc remoteRun
+		if err := server.Get(env.Ctx, fmt.Sprintf("/runs/%d", run), &doc); err != nil {
+			return doc, err
+		}
+		show.RunChanged(doc.Run)
+		for _, s := range doc.Steps {
+			key := fmt.Sprintf("%s.%d.%d", s.Step, s.Cell, s.Attempt)
+			if seen[key] != s.State {
+				seen[key] = s.State
+				show.StepChanged(s)
+			}
+		}
+		if doc.Run.State.Ended() {
+			if decidedBy.IsZero() {
+				decidedBy = time.Now().Add(3 * time.Second)
+			}
+			if doc.Run.State != pipeline.Succeeded || len(doc.Versions) > 0 || time.Now().After(decidedBy) {
+				return doc, nil
+			}
+		}
+		if err := wait(env, 200*time.Millisecond); err != nil {
+			return doc, err
+		}
+	}
+}
+
+// wait sleeps, or returns the cause when the command is interrupted.
+func wait(env *Env, d time.Duration) error {
+	select {
+	case <-env.Ctx.Done():
+		return env.Ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"lastro"
+	"lastro/app"
+	"lastro/gate"
+	"lastro/pipeline"
+)
+
+type runCmd struct {
+	DryRun  bool     `help:"Print the plan with hit or miss and the reason; run nothing."`
+	Only    []string `placeholder:"STEP" help:"Only these steps and what they need."`
+	From    []string `placeholder:"STEP" help:"These steps and all that follow run even if cached."`
+	NoCache bool     `help:"Everything runs."`
+	Param   []string `short:"p" placeholder:"NAME=VALUE" help:"Override a param for this run."`
+}
+
+func (*runCmd) Help() string {
+	return `Examples:
+  lastro run                    run what has changed, take the rest from the cache
+  lastro run --dry-run          what would run, and why
+  lastro run -p max_depth=8     with another param
+  lastro run --from evaluate    evaluate and what follows once more
+
+Exit: 0 done · 1 a step, test or contract failed · 3 a gate said no · 4 a person is waited for · 9 errored`
+}
+
+func (c *runCmd) Run(env *Env) error {
+	params, err := parseParams(c.Param)
+	if err != nil {
+		return err
+	}
+	p, err := env.project()
+	if err != nil {
+		return err
+	}
+	req := app.RunRequest{Only: c.Only, From: c.From, NoCache: c.NoCache, Params: params, Actor: "user:local", Event: map[string]any{"kind": "person"}}
+	if server, ok := app.Connect(env.paths()); ok && !c.DryRun {
+		return submit(env, server, req)
+	}
+	show := newProgress(env)
+	req.Notes = show.note
+	return env.writing("run", p, func(h *app.House) error {
+		if c.DryRun {
+			plan, err := h.Plan(env.Ctx, req)
+			if err != nil {
+				return err
+			}
+			return printPlan(env, plan)
+		}
+		req.Observer = show
+		started := time.Now()
+		out, err := h.Run(env.Ctx, req)
+		show.close()
+		if err != nil {
+			return err
+		}
+		return finish(env, out, time.Since(started))
+	})
+}
+
+// parseParams reads NAME=VALUE; a value is JSON when it parses as such, else text.
+func parseParams(list []string) (map[string]any, error) {
+	out := map[string]any{}
+	for _, s := range list {
+		name, text, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0009", Msg: fmt.Sprintf("-p %s is not NAME=VALUE", s), Hint: "for example: -p max_depth=8"}
+		}
+		var v any
+		if json.Unmarshal([]byte(text), &v) != nil {
+			v = text
+		}
+		out[name] = v
+	}
+	return out, nil
+}
+
+func printPlan(env *Env, p *pipeline.Plan) error {
+	if env.JSON {
+		return env.printJSON(p)
+	}
+	var rows [][]string
+	for _, s := range p.Steps {
+		for _, c := range s.Cells {
+			name := s.Spec.Name
+			if c.Label != "" {
+				name += " " + c.Label
+			}
+			state := map[pipeline.Outlook]string{pipeline.Hit: "cached", pipeline.Miss: "running", pipeline.Depends: "pending"}[c.Outlook]
+			word := map[pipeline.Outlook]string{pipeline.Hit: "hit", pipeline.Miss: "miss", pipeline.Depends: "depends"}[c.Outlook]
+			rows = append(rows, []string{symbol(state), name, word, c.Why})
+		}
+	}
+	for _, line := range table(rows) {
+		env.say("  %s", line)
+	}
+	env.say("%s would run, %s cached, %d known only later", count(p.Count(pipeline.Miss), "step"), count(p.Count(pipeline.Hit), "step"), p.Count(pipeline.Depends))
+	return nil
+}
+
+// finish prints the result of a run and returns what decides the exit code.
+func finish(env *Env, out app.RunResult, took time.Duration) error {
+	err := out.Err()
+	if env.JSON {
+		if jsonErr := env.printJSON(resultDocument(out)); jsonErr != nil {
+			return jsonErr
+		}
+		if err != nil {
+			return reported{err}
+		}
+		return nil
+	}
+	if out.Run.Err() != nil {
+		return failedRun(env, out, took)
+	}
+	printDecision(env, out)
+	cached := 0
+	for _, s := range out.Steps {
+		if s.State == pipeline.Cached {
+			cached++
+		}
+	}
+	env.say("%s run #%d succeeded in %s   %d of %d steps from the cache", env.Out.style("succeeded", "✓"), out.Run.Number, seconds(took), cached, len(out.Steps))
+	if err == nil && out.Version != nil {
+		env.say("\nNext")
+		env.say("  lastro why %s@%d", out.Version.Model, out.Version.Number)
+		env.say("  lastro up               serve it, watch it, retrain it")
+	}
+	return err
+}
+
+func printDecision(env *Env, out app.RunResult) {
+	if out.Decision == nil {
+		return
+	}
+	d := out.Decision
+	env.say("")
+	for i, r := range d.Results {
+		head := "      "
+		if i == 0 {
+			head = "  gate"
+		}
+		env.say("%s  %s %-18s %s", head, outcomeMark(env, r.Outcome), r.Rule.Name, r.Message)
+	}
+	state := "registered"
+	if out.Reused {
+		state = "is these bytes already"
+	}
+	if d.Verdict == gate.Passed {
+		state += " (candidate)"
+	}
+	env.say("  model %s@%d %s   %s, decision %s", out.Version.Model, out.Version.Number, state, out.Version.Digest.Short(), d.ID)
+}
+
+func outcomeMark(env *Env, o gate.Outcome) string {
+	state := map[gate.Outcome]string{gate.Passed: "succeeded", gate.Failed: "failed", gate.Waiting: "waiting", gate.Waived: "succeeded", gate.Warned: "warning"}[o]
+	return env.Out.style(state, symbol(state)+" "+string(o))
+}
+
+// failedRun prints the last lines of what failed, and where to look.
+func failedRun(env *Env, out app.RunResult, took time.Duration) error {
+	for _, s := range out.Steps {
+		if s.State != pipeline.Failed && s.State != pipeline.Errored {
+			continue
+		}
+		if s.Error != nil {
+			writeError(env, s.Error, s.Error)
+		}
+		env.note("\nNext")
+		env.note("  lastro logs %d %s      all that it printed", out.Run.Number, s.Step)
+		env.note("  lastro run --from %s   try again; the steps before stay cached", s.Step)
+		break
+	}
+	env.say("%s run #%d %s after %s: %s", env.Out.style(string(out.Run.State), symbol(string(out.Run.State))), out.Run.Number, out.Run.State, seconds(took), out.Run.Reason)
+	return reported{out.Run.Err()}
+}
+
+// resultDocument is the JSON form of a result.
+func resultDocument(out app.RunResult) map[string]any {
+	doc := map[string]any{"run": out.Run.Number, "state": out.Run.State, "reason": out.Run.Reason, "steps": stepDocuments(out.Steps)}
+	if out.Version != nil {
+		doc["version"] = map[string]any{"model": out.Version.Model, "version": out.Version.Number, "digest": out.Version.Digest, "reused": out.Reused}
+	}
+	if out.Decision != nil {
+		doc["decision"] = out.Decision
+	}
+	return doc
+}
+
+func stepDocuments(steps []pipeline.StepRun) []map[string]any {
+	var out []map[string]any
+	for _, s := range steps {
+		out = append(out, map[string]any{"step": s.Step, "cell": s.Cell, "values": s.Values, "state": s.State, "reason": s.Reason,
+			"selected": s.Selected, "facts": s.Facts, "seconds": s.EndedAt.Sub(s.StartedAt).Seconds()})
+	}
+	return out
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"lastro"
+	"lastro/app"
+	"lastro/project"
+)
+
+type upCmd struct {
+	Listen string `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
+	Data   string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
+	Auth   string `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
+}
+
+func (*upCmd) Help() string {
+	return `Examples:
+  lastro up                                 this project's server; prints a one-time link for the browser
+  lastro up --listen 127.0.0.1:8080         on another port
+  lastro up --data /srv/lastro              a tracking server and registry without a project
+
+MLflow clients: MLFLOW_TRACKING_URI=http://127.0.0.1:7070 and MLFLOW_TRACKING_TOKEN (lastro token create).
+Endpoints keep answering when the server stops.`
+}
+
+func (c *upCmd) Run(env *Env) error {
+	paths := env.paths()
+	if c.Data != "" {
+		dir, err := filepath.Abs(c.Data)
+		if err != nil {
+			return err
+		}
+		paths.State = dir
+	}
+	var p *project.Project
+	if _, err := os.Stat(filepath.Join(env.Dir, project.FileName)); err == nil {
+		if p, err = project.Load(env.Dir); err != nil {
+			return err
+		}
+	} else if c.Data == "" {
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0008", Msg: "there is no lastro.yaml in " + env.Dir,
+			Hint: "start it in a project, or name a state directory: lastro up --data DIR"}
+	} else {
+		paths.Project = ""
+	}
+	app.Version = Version
+	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
+		return h.Up(env.Ctx, app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
+	})
+}
+
+func (c *upCmd) ready(env *Env, a app.Address) {
+	if env.JSON {
+		_ = env.printJSON(map[string]any{"url": a.URL, "login": a.Login, "pid": a.PID})
+		return
+	}
+	env.say("lastro %s is up at %s", Version, a.URL)
+	if a.Login != "" {
+		env.say("  open in a browser (once):  %s", a.Login)
+	}
+	env.say("  MLflow clients:            MLFLOW_TRACKING_URI=%s", a.URL)
+	env.say("  stop:                      ctrl-C (endpoints go on answering)")
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"html/template"
+
+	"lastro/pipeline"
+)
+
+// functions are what templates may call besides methods of their data.
+var functions = template.FuncMap{
+	"class":  stateClass,
+	"symbol": stateSymbol,
+}
+
+// stateClass is the CSS class of a state.
+func stateClass(s any) string {
+	switch text := asText(s); text {
+	case "succeeded", "passed", "waived", "ok":
+		return "passed"
+	case "failed", "alert", "firing", "rolled_back":
+		return "failed"
+	case "errored":
+		return "errored"
+	case "running", "starting", "promoting":
+		return "running"
+	case "waiting", "pending_person":
+		return "waiting"
+	case "warn", "warned", "warning", "cancelled":
+		return "warn"
+	case "cached", "pending", "skipped", "resolved", "superseded", "unknown":
+		return text
+	}
+	return "skipped"
+}
+
+// stateSymbol doubles a state by a sign; the word always stands beside it.
+func stateSymbol(s any) string {
+	return map[string]string{"passed": "✓", "failed": "✗", "errored": "✗", "running": "●", "waiting": "II", "warn": "!", "cached": "=",
+		"pending": "○", "skipped": "–", "resolved": "✓", "superseded": "–", "unknown": "?"}[stateClass(s)]
+}
+
+func asText(s any) string {
+	switch v := s.(type) {
+	case string:
+		return v
+	case pipeline.State:
+		return string(v)
+	case interface{ String() string }:
+		return v.String()
+	}
+	return template.HTMLEscaper(s)
+}

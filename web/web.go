@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package web draws the pages: server-rendered HTML that works without
+// JavaScript, in English and Brazilian Portuguese, light and dark. A page is
+// page_x.go (its data) and templates/x.html; pictures are SVG drawn here. It
+// decides nothing: what is shown comes from the capabilities.
+package web
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+
+	"lastro"
+	"lastro/auth"
+	"lastro/data"
+	"lastro/deploy"
+	"lastro/gate"
+	"lastro/lineage"
+	"lastro/monitor"
+	"lastro/pipeline"
+	"lastro/registry"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// Deps is what the pages show.
+type Deps struct {
+	Version  string
+	Project  string // "" for a server without one
+	Runs     pipeline.Store
+	Registry *registry.Service
+	Gates    *gate.Service
+	Deploys  *deploy.Service
+	Monitors *monitor.Service
+	Data     data.Store
+	Why      func(ctx context.Context, ref string) (lineage.Why, error)
+	// ReadLog returns bytes of what a step printed and the offset after them.
+	ReadLog func(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error)
+	Log     *slog.Logger
+}
+
+// Pages serves them. Safe for concurrent use.
+type Pages struct {
+	Deps
+	templates map[string]*template.Template // by page, each with the frame
+}
+
+// New parses the templates; a mistake in one is a mistake of the build, so it panics.
+func New(d Deps) *Pages {
+	p := &Pages{Deps: d, templates: map[string]*template.Template{}}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range names {
+		base := path.Base(name)
+		if base == "frame.html" {
+			continue
+		}
+		p.templates[base] = template.Must(template.New(base).Funcs(functions).ParseFS(templateFiles, "templates/frame.html", name))
+	}
+	return p
+}
+
+// page is what every template gets.
+type page struct {
+	Title   string // of the window
+	Nav     string // which entry of the main navigation is current
+	Lang    Lang
+	Project string
+	Version string
+	Path    string // of the request, for the language links
+	Refresh int    // seconds after which the page asks again; 0 = never
+	Body    any
+}
+
+// T translates; see lang.go.
+func (p page) T(key string, args ...any) string { return p.Lang.T(key, args...) }
+
+// show builds one page from the request: the template's name, the page, an error.
+type show func(r *http.Request, l Lang) (name string, pg page, err error)
+
+// handle renders what f returns; an error becomes the error page.
+func (p *Pages) handle(f show) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		l := languageOf(w, r)
+		name, pg, err := f(r, l)
+		if err != nil {
+			p.fail(w, r, err)
+			return
+		}
+		p.render(w, r, http.StatusOK, name, pg, l)
+	}
+}
+
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, pg page, l Lang) {
+	pg.Lang, pg.Project, pg.Version, pg.Path = l, p.Project, p.Version, r.URL.Path
+	var buf bytes.Buffer
+	if err := p.templates[name].ExecuteTemplate(&buf, "frame", pg); err != nil {
+		p.Log.ErrorContext(r.Context(), "page failed", "page", name, "err", err)
+		http.Error(w, "this page could not be drawn", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = buf.WriteTo(w)
+}
+
+// failure is the body of the error page.
+type failure struct{ What, Hint string }
+
+// fail is the one place that maps a code to a status for pages.
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	switch lastro.CodeOf(err) {
+	case lastro.ENotFound:
+		status = http.StatusNotFound
+	case lastro.EInvalid:
+		status = http.StatusBadRequest
+	case lastro.EDenied:
+		status = http.StatusForbidden
+	}
+	p.Refuse(w, r, status, err)
+}
+
+// Refuse answers what the door turned away, and every error of a page. The
+// JSON API gets a problem document (RFC 9457).
+func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, status int, err error) {
+	var e *lastro.Error
+	f := failure{What: err.Error()}
+	if errors.As(err, &e) {
+		f = failure{What: e.Msg, Hint: e.Hint}
+	}
+	if status >= 500 {
+		p.Log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "err", err)
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"type":"about:blank","title":%q,"status":%d,"code":%q,"hint":%q}`+"\n", f.What, status, lastro.CodeOf(err), f.Hint)
+		return
+	}
+	l := languageOf(w, r)
+	if status == http.StatusUnauthorized {
+		p.render(w, r, status, "login.html", page{Title: l.T("login.title"), Body: f}, l)
+		return
+	}
+	p.render(w, r, status, "error.html", page{Title: l.T("error.title"), Body: f}, l)
+}
+
+// Login is the page with the form for a token.
+func (p *Pages) Login(w http.ResponseWriter, r *http.Request) {
+	l := languageOf(w, r)
+	p.render(w, r, http.StatusOK, "login.html", page{Title: l.T("login.title"), Body: failure{}}, l)
+}
+
+// Routes is the table of pages, each with its permission.
+func (p *Pages) Routes() []auth.Route {
+	static, err := fs.Sub(staticFiles, "static")
+	if err != nil {
+		panic(err)
+	}
+	files := http.StripPrefix("/static/", http.FileServerFS(static))
+	routes := []auth.Route{
+		{Pattern: "GET /static/", Permission: auth.Public, Handler: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=300")
+			files.ServeHTTP(w, r)
+		}},
+		{Pattern: "GET /{$}", Permission: auth.ReadRuns, Handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/runs", http.StatusSeeOther)
+		}},
+	}
+	return append(routes, p.pages()...)
+}

@@ -57,45 +57,58 @@ func readLock(path string) (*lockText, error) {
 	return parseLock(text), nil
 }
 
+// parseLock looks at each line as it stands, without joining those that a
+// backslash continues: a lock has hundreds of kilobytes of hashes and is read
+// at every run.
 func parseLock(text []byte) *lockText {
 	l := &lockText{text: text, digest: lastro.DigestOf(text), hashed: true}
-	for _, line := range logicalLines(text) {
-		if rest, ok := strings.CutPrefix(line, "# "); ok {
-			key, value, _ := strings.Cut(rest, ": ")
-			switch key {
-			case "requirements":
-				l.requirements = lastro.Digest(value)
-			case "python":
-				l.python = value
-			case "platform":
-				l.platform = value
-			}
-			continue
+	hash := []byte("--hash=")
+	open := false // the pin above has no hash yet
+	for line := range bytes.Lines(text) {
+		switch line = bytes.TrimRight(line, "\r\n"); {
+		case len(line) == 0:
+		case line[0] == '#':
+			l.headerLine(string(line))
+		case line[0] == ' ' || line[0] == '\t':
+			open = open && !bytes.Contains(line, hash)
+		case line[0] != '-' || bytes.HasPrefix(line, []byte("-e")):
+			l.hashed = l.hashed && !open
+			pin, _, hashed := bytes.Cut(line, hash)
+			l.pins = append(l.pins, strings.TrimSpace(strings.TrimSuffix(string(pin), "\\")))
+			open = !hashed
 		}
-		if line == "" || line[0] == '#' || line[0] == '-' && !strings.HasPrefix(line, "-e") {
-			continue
-		}
-		pin, _, hashed := strings.Cut(line, "--hash=")
-		l.pins = append(l.pins, strings.TrimSpace(pin))
-		l.hashed = l.hashed && hashed
 	}
+	l.hashed = l.hashed && !open
 	return l
+}
+
+func (l *lockText) headerLine(line string) {
+	key, value, _ := strings.Cut(strings.TrimPrefix(line, "# "), ": ")
+	switch key {
+	case "requirements":
+		l.requirements = lastro.Digest(value)
+	case "python":
+		l.python = value
+	case "platform":
+		l.platform = value
+	}
 }
 
 // logicalLines joins lines that end in a backslash and trims them.
 func logicalLines(text []byte) []string {
 	var lines []string
-	joined := ""
+	var joined strings.Builder
 	scan := bufio.NewScanner(bytes.NewReader(text))
 	scan.Buffer(nil, 16<<20)
 	for scan.Scan() {
 		line := strings.TrimSpace(scan.Text())
 		if rest, more := strings.CutSuffix(line, "\\"); more {
-			joined += rest + " "
+			joined.WriteString(rest + " ")
 			continue
 		}
-		lines = append(lines, strings.TrimSpace(joined+line))
-		joined = ""
+		joined.WriteString(line)
+		lines = append(lines, strings.TrimSpace(joined.String()))
+		joined.Reset()
 	}
 	return lines
 }

@@ -132,8 +132,8 @@ func (r *Resolver) makeVenv(ctx context.Context, dir string, py *interpreter, he
 	return nil
 }
 
-// installPip builds an environment by venv and pip, which writes byte code.
-// As with uv, pip itself is not in it.
+// installPip builds an environment by venv and pip. As with uv, pip itself is
+// not in it.
 func (r *Resolver) installPip(ctx context.Context, e *Env, lock *lockText, py *interpreter, held *os.File) error {
 	r.say(fmt.Sprintf("building a Python %s environment with pip (%d packages)", py.version, len(lock.pins)))
 	if err := r.makeVenv(ctx, e.Dir, py, held, "--without-pip"); err != nil {
@@ -150,13 +150,19 @@ func (r *Resolver) installPip(ctx context.Context, e *Env, lock *lockText, py *i
 	if err != nil {
 		return err
 	}
-	args := []string{"-m", "pip", "--python", e.Python, "install", "--no-deps", "--compile", "--progress-bar", "off"}
+	args := []string{"-m", "pip", "--python", e.Python, "install", "--no-deps", "--no-compile", "--progress-bar", "off"}
 	if lock.hashed {
 		args = append(args, "--require-hashes")
 	}
 	c := r.command(ctx, "/", pip, append(args, "-r", file)...).holding(held)
 	if err := c.run(); err != nil {
 		return toolError(ctx, c, err, "pip could not install what lastro.lock pins", file)
+	}
+	// pip would compile too, but with one processor. Packages ship files that no
+	// Python can compile, so its answer says nothing.
+	_, _ = r.command(ctx, "/", e.Python, "-m", "compileall", "-q", "-j", "0", filepath.Join(e.Dir, "lib")).holding(held).output()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -133,15 +133,58 @@ func (h *House) contract(spec data.Spec) (*data.Contract, error) {
 // copy of the same version and columns is made once.
 func (d datasets) Without(ctx context.Context, ds pipeline.Dataset, hidden []string) (lastro.Digest, error) {
 	slices.Sort(hidden)
-	memo := filepath.Join(d.h.Paths.State, "cache", "without-"+lastro.DigestOf([]byte(string(ds.Digest)+"\x00"+strings.Join(hidden, "\x00"))).Hex())
+	return d.h.derived(ctx, append([]string{"without", string(ds.Digest)}, hidden...), func() (lastro.Digest, error) {
+		return d.h.project(ctx, ds, hidden)
+	})
+}
+
+// With stores a copy of a table with sensitive columns of the dataset that it
+// was made from joined back by key.
+func (d datasets) With(ctx context.Context, ds pipeline.Dataset, table lastro.Digest, file string, columns []string) (lastro.Digest, error) {
+	spec, ok := d.h.Project.Dataset(ds.Name)
+	if !ok || len(spec.Key) == 0 {
+		return "", &lastro.Error{Code: lastro.EInvalid, ID: "L0207", Pos: spec.Pos, Msg: fmt.Sprintf("dataset %q has no key, so its sensitive columns cannot be joined back", ds.Name),
+			Hint: "name the columns that identify a row: key: [...]"}
+	}
+	return d.h.derived(ctx, append([]string{"with", string(ds.Digest), string(table)}, columns...), func() (lastro.Digest, error) {
+		return d.h.joinBack(ctx, ds, spec.Key, table, file, columns)
+	})
+}
+
+func (h *House) joinBack(ctx context.Context, ds pipeline.Dataset, key []string, table lastro.Digest, file string, columns []string) (lastro.Digest, error) {
+	out, err := os.MkdirTemp(h.Paths.Work(), "with-")
+	if err != nil {
+		return "", diskError(err)
+	}
+	defer os.RemoveAll(out)
+	from, err := h.materialised(ctx, table, path.Base(file))
+	if err != nil {
+		return "", err
+	}
+	people, err := h.table(ctx, ds.Digest, ds.Path)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(out, path.Base(file))
+	if _, err := h.Data.Project(ctx, data.ProjectRequest{Table: data.Files(from), Join: &people, Key: key, With: columns, Out: to}); err != nil {
+		return "", err
+	}
+	digest, _, err := h.Blobs.PutFile(ctx, to, nil)
+	return digest, err
+}
+
+// derived remembers what was made from stored content: the same parts give the
+// same digest, so it is made once.
+func (h *House) derived(ctx context.Context, parts []string, make func() (lastro.Digest, error)) (lastro.Digest, error) {
+	memo := filepath.Join(h.Paths.State, "cache", "derived-"+lastro.DigestOf([]byte(strings.Join(parts, "\x00"))).Hex())
 	if raw, err := os.ReadFile(memo); err == nil {
 		if known, err := lastro.ParseDigest(string(raw)); err == nil {
-			if has, err := d.h.Blobs.Has(ctx, known); err == nil && has {
+			if has, err := h.Blobs.Has(ctx, known); err == nil && has {
 				return known, nil
 			}
 		}
 	}
-	digest, err := d.h.project(ctx, ds, hidden)
+	digest, err := make()
 	if err != nil {
 		return "", err
 	}

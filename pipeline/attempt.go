@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"lastro"
@@ -29,6 +30,8 @@ type attempt struct {
 	row  StepRun
 	job  *Job
 	log  *os.File
+
+	free func() // gives the place among the parallel cells to the next
 }
 
 // cell carries a cell to its end and reports it.
@@ -56,19 +59,21 @@ func (r *runner) try(ctx context.Context, ps *PlanStep, c *PlanCell) (StepRun, e
 	}
 	select {
 	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
 	case <-ctx.Done():
 		return row, nil
 	}
+	free := sync.OnceFunc(func() { <-r.slots })
+	defer free()
 	if begun {
-		again, over, err := r.reattach(ctx, ps, c, kind, row, prior)
+		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: prior, free: free}
+		again, over, err := a.reattach(ctx, row)
 		if err != nil || over {
 			return again, err
 		}
 		row = again
 	}
 	for retried := false; ; retried = true {
-		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: row}
+		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: row, free: free}
 		lost, err := a.work(ctx)
 		if err != nil || !lost || retried {
 			return a.row, err
@@ -190,9 +195,9 @@ func (a *attempt) work(ctx context.Context) (lost bool, err error) {
 
 // reattach goes on with what a dead engine had begun. Without that the old
 // attempt ends as lost, and the row for the next one is returned.
-func (r *runner) reattach(ctx context.Context, ps *PlanStep, c *PlanCell, kind Kind, row, prior StepRun) (StepRun, bool, error) {
-	if k, ok := kind.(Resumable); ok {
-		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: prior}
+func (a *attempt) reattach(ctx context.Context, row StepRun) (StepRun, bool, error) {
+	r, prior := a.r, a.row
+	if k, ok := a.kind.(Resumable); ok {
 		if err := a.open(); err != nil {
 			return row, false, err
 		}
@@ -292,6 +297,14 @@ func (a *attempt) prepare(ctx context.Context) error {
 	r, c := a.r, a.cell
 	for i := range c.inputs {
 		f := &c.inputs[i]
+		if f.back != nil {
+			d, err := r.e.o.Datasets.With(ctx, *f.back, f.Digest, f.Path, c.spec.Sees)
+			if err != nil {
+				return fmt.Errorf("join %v back to %s: %w", c.spec.Sees, f.Name, err)
+			}
+			f.Digest, f.back = d, nil // the next attempt finds it joined
+			continue
+		}
 		if len(f.hidden) == 0 || f.Digest != "" {
 			continue
 		}
@@ -387,6 +400,9 @@ func (a *attempt) end(ctx context.Context, res Result, err error) (lost bool, tr
 	// Some metric is NaN at times: no rule can compare it, so it is missing.
 	maps.DeleteFunc(s.Facts, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 	s.EndedAt = a.r.e.o.Clock.Now()
+	if !errors.Is(err, ErrLost) {
+		a.free() // what is left is waiting for the disk
+	}
 	if trouble := <-a.r.rec.save(nil, []StepRun{*s}, stepEvent(*s, s.EndedAt)); trouble != nil {
 		return false, trouble
 	}

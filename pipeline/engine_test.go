@@ -96,6 +96,10 @@ func (d datasets) Without(_ context.Context, v pipeline.Dataset, hidden []string
 	return d[v.Name+" without "+strings.Join(hidden, ",")].Digest, nil
 }
 
+func (d datasets) With(_ context.Context, _ pipeline.Dataset, table lastro.Digest, _ string, _ []string) (lastro.Digest, error) {
+	return table, nil
+}
+
 type bench struct {
 	t     *testing.T
 	dir   string
@@ -606,12 +610,13 @@ func TestBadDeclarations(t *testing.T) {
 		steps []pipeline.StepSpec
 		want  string
 	}{
-		"cycle":          {[]pipeline.StepSpec{step("a", []string{"b.x"}, "x"), step("b", []string{"a.x"}, "x")}, "wait for each other: a → b → a"},
-		"unknown step":   {[]pipeline.StepSpec{step("train", nil, "x"), step("b", []string{"trian.x"})}, "did you mean train?"},
-		"unknown output": {[]pipeline.StepSpec{step("train", nil, "x"), step("b", []string{"train.y"})}, "declares no such output"},
-		"escaping path":  {[]pipeline.StepSpec{{Name: "a", Kind: "test", Outputs: []pipeline.Output{{Name: "x", Path: "../x"}}}}, "not a path inside the workspace"},
-		"unknown kind":   {[]pipeline.StepSpec{{Name: "a", Kind: "tset"}}, "did you mean test?"},
-		"no select":      {matrixSpec(nil).Steps, "nothing says which cell goes on"},
+		"cycle":           {[]pipeline.StepSpec{step("a", []string{"b.x"}, "x"), step("b", []string{"a.x"}, "x")}, "wait for each other: a → b → a"},
+		"unknown step":    {[]pipeline.StepSpec{step("train", nil, "x"), step("b", []string{"trian.x"})}, "did you mean train?"},
+		"unknown output":  {[]pipeline.StepSpec{step("train", nil, "x"), step("b", []string{"train.y"})}, "declares no such output"},
+		"escaping path":   {[]pipeline.StepSpec{{Name: "a", Kind: "test", Outputs: []pipeline.Output{{Name: "x", Path: "../x"}}}}, "not a path inside the workspace"},
+		"whole workspace": {[]pipeline.StepSpec{{Name: "a", Kind: "test", Outputs: []pipeline.Output{{Name: "x", Path: "./"}}}}, "not a path inside the workspace"},
+		"unknown kind":    {[]pipeline.StepSpec{{Name: "a", Kind: "tset"}}, "did you mean test?"},
+		"no select":       {matrixSpec(nil).Steps, "nothing says which cell goes on"},
 	} {
 		_, err := b.e.Plan(t.Context(), pipeline.Spec{Project: "demo", Steps: tc.steps}, pipeline.PlanOptions{})
 		said := fmt.Sprint(err)

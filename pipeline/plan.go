@@ -79,6 +79,7 @@ type plannedInput struct {
 	JobInput
 	dataset *Dataset
 	hidden  []string // columns that the step must not see
+	back    *Dataset // a built-in left out its sensitive columns, and this step sees some of them
 }
 
 // PlanOptions are what a person or trigger asks of a run.

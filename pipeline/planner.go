@@ -333,6 +333,24 @@ func (f plannedInput) identity() string {
 	return id
 }
 
+// seenBehind is the dataset whose sensitive columns a built-in left out of its
+// outputs although the step that reads them may see them; nil = none.
+func (p *planner) seenBehind(reader, maker StepSpec) *Dataset {
+	if len(reader.Sees) == 0 || maker.Kind == "run" {
+		return nil
+	}
+	for _, in := range maker.Inputs {
+		d, ok := p.datasets[in.Dataset]
+		if in.Dataset == "" || !ok {
+			continue
+		}
+		if !slices.ContainsFunc(reader.Sees, func(column string) bool { return !slices.Contains(d.Sensitive, column) }) {
+			return d
+		}
+	}
+	return nil
+}
+
 func (p *planner) input(ctx context.Context, c *PlanCell, in Input) ([]plannedInput, error) {
 	if in.Dataset != "" {
 		d, err := p.dataset(ctx, in.Dataset)
@@ -361,7 +379,11 @@ func (p *planner) input(ctx context.Context, c *PlanCell, in Input) ([]plannedIn
 	var out []plannedInput
 	for _, o := range from.Spec.Outputs {
 		if in.Output == "" || in.Output == o.Name {
-			out = append(out, plannedInput{JobInput: JobInput{Name: in.Step + "." + o.Name, Path: path.Clean(o.Path), Step: in.Step, Output: o.Name}})
+			f := plannedInput{JobInput: JobInput{Name: in.Step + "." + o.Name, Path: path.Clean(o.Path), Step: in.Step, Output: o.Name}}
+			if f.back = p.seenBehind(c.spec, from.Spec); f.back != nil {
+				c.ingredients["sensitive "+f.Name] = string(f.back.Digest)
+			}
+			out = append(out, f)
 		}
 	}
 	if len(out) == 0 {
@@ -380,6 +402,10 @@ func (p *planner) dataset(ctx context.Context, name string) (*Dataset, error) {
 	d, err := p.e.o.Datasets.Snapshot(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if !local(d.Path) {
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0124", Msg: fmt.Sprintf("dataset %q cannot be put at %q in a workspace", name, d.Path),
+			Hint: "say where steps find it: `path: data/NAME`"}
 	}
 	d.Path = path.Clean(d.Path)
 	p.datasets[name] = &d
@@ -583,8 +609,10 @@ func (e *Engine) kind(s StepSpec) (Kind, error) {
 	return nil, err
 }
 
-// local refuses paths that leave the workspace.
-func local(p string) bool { return p != "" && filepath.IsLocal(filepath.FromSlash(p)) }
+// local refuses paths that leave the workspace, and the whole of it.
+func local(p string) bool {
+	return p != "" && path.Clean(p) != "." && filepath.IsLocal(filepath.FromSlash(p))
+}
 
 // MarshalJSON hides nothing and adds the inputs' names, for --json.
 func (c PlanCell) MarshalJSON() ([]byte, error) {

@@ -37,6 +37,10 @@ type Datasets interface {
 	// Without returns the digest of a stored copy of d that lacks the hidden
 	// columns; it is made when first asked for.
 	Without(ctx context.Context, d Dataset, hidden []string) (lastro.Digest, error)
+	// With returns the digest of a stored copy of a table that was made from d,
+	// with sensitive columns of d joined back by its key; path tells the table's
+	// format (SEMANTICS 19).
+	With(ctx context.Context, d Dataset, table lastro.Digest, path string, columns []string) (lastro.Digest, error)
 }
 
 // Dataset is a version of a dataset as steps find it.

@@ -15,7 +15,7 @@ import (
 	"lastro/deploy"
 )
 
-// Trees is what the driver needs of a blob store; blob.Store is one.
+// Trees brings a model's files out of the blob store.
 type Trees interface {
 	// Materialise writes the tree with this digest into dir, which does not
 	// exist yet, and returns the bytes of its manifest.
@@ -34,13 +34,16 @@ type Driver struct {
 	Env   []string
 	Trees Trees
 	// Interpreter returns the Python that runs a release's model, building its
-	// environment when needed. It may take minutes.
+	// environment when needed. It may take minutes; Apply does not wait for it.
 	Interpreter func(ctx context.Context, r deploy.Release, modelDir string) (string, error)
 	// StartTimeout for the serve process; 0 = 10 s.
 	StartTimeout time.Duration
-	Log          *slog.Logger
-	mu           sync.Mutex
-	prepared     map[int64]preparation
+	// Workers is how many processes a revision gets; 0 = the gateway's default.
+	Workers int
+	Log     *slog.Logger
+
+	mu       sync.Mutex
+	prepared map[string]*preparation // by environment and release
 }
 
 // Apply implements deploy.Driver.

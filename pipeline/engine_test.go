@@ -556,24 +556,36 @@ func TestDeadEngine(t *testing.T) {
 	}
 }
 
-// TestDiskFull: a run that cannot be recorded stops, and goes on later.
+// TestDiskFull: whichever write is the first that does not fit, the run stops,
+// and with space again it goes on to the same end.
 func TestDiskFull(t *testing.T) {
-	b := newBench(t)
-	for _, s := range []string{"split", "train", "evaluate"} {
-		b.do(s, writes("by "+s))
-	}
-	full := &fullStore{Store: b.store, after: 3}
-	b.o.Store = full
-	b.e = pipeline.NewEngine(b.o)
-	_, err := b.e.Run(t.Context(), b.plan(chain(), pipeline.PlanOptions{}))
-	var e *lastro.Error
-	if !errors.As(err, &e) || e.ID != "L0410" {
-		t.Fatalf("full disk: %v", err)
-	}
-	full.after = 1000
-	r, _ := b.run(chain())
-	if r.Number != 1 || r.State != pipeline.Succeeded {
-		t.Errorf("with space again: #%d %s %s", r.Number, r.State, r.Reason)
+	for n := 0; ; n++ {
+		b := newBench(t)
+		for _, s := range []string{"split", "train", "evaluate"} {
+			b.do(s, writes("by "+s))
+		}
+		full := &fullStore{Store: b.store, after: n}
+		b.o.Store = full
+		b.e = pipeline.NewEngine(b.o)
+		_, err := b.e.Run(t.Context(), b.plan(chain(), pipeline.PlanOptions{}))
+		if err == nil {
+			if n < 7 { // three starts, three ends, the run
+				t.Errorf("a run wrote %d times only", n)
+			}
+			return
+		}
+		var e *lastro.Error
+		if !errors.As(err, &e) || e.ID != "L0410" {
+			t.Fatalf("full at write %d: %v", n, err)
+		}
+		full.after = 1000
+		r, steps := b.run(chain())
+		if r.Number != 1 || r.State != pipeline.Succeeded || len(steps) != 3 {
+			t.Errorf("full at write %d, with space again: #%d %s %s", n, r.Number, r.State, r.Reason)
+		}
+		if events, err := b.db.Events(t.Context(), store.EventFilter{Verb: "step.succeeded"}); err != nil || len(events) != 3 {
+			t.Errorf("full at write %d: %d steps succeeded, %v", n, len(events), err)
+		}
 	}
 }
 

@@ -229,10 +229,7 @@ func RowAnswers(a Answer, rows int) ([]any, error) {
 			return nil, err
 		}
 	}
-	o, width := a.Outputs[len(a.Outputs)-1], 1
-	if len(a.Outputs) > 2 || len(a.Outputs) == 2 && (a.Outputs[0].Datatype != "FP64" || o.Datatype != "FP64") {
-		o = a.Outputs[0]
-	}
+	o, width := scoreOutput(a.Outputs), 1
 	for _, d := range o.Shape[1:] {
 		width *= int(d)
 	}
@@ -244,6 +241,20 @@ func RowAnswers(a Answer, rows int) ([]any, error) {
 		out[i] = o.Data[i*width+width-1]
 	}
 	return out, nil
+}
+
+// scoreOutput picks the output that holds the score: two probabilities beside a
+// label (ONNX classifiers), the last of two columns of numbers, else the first.
+func scoreOutput(outputs []Output) Output {
+	for _, o := range outputs {
+		if o.Datatype == "FP64" && len(o.Shape) == 2 && o.Shape[1] == 2 {
+			return o
+		}
+	}
+	if len(outputs) == 2 && outputs[0].Datatype == "FP64" && outputs[1].Datatype == "FP64" {
+		return outputs[1]
+	}
+	return outputs[0]
 }
 
 func (o Output) check(rows int) error {

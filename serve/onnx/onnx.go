@@ -21,6 +21,8 @@ type Runtime struct {
 	Command []string
 	// Library finds the shared library; LASTRO_ONNXRUNTIME comes first. nil = only that.
 	Library func(ctx context.Context) (string, error)
+	// Env is what the worker sees beside PATH and HOME.
+	Env []string
 	// StartTimeout is how long a model may take to load; 0 = 30 s.
 	StartTimeout time.Duration
 }

@@ -95,7 +95,7 @@ func tampered(digest lastro.Digest, what string) error {
 }
 
 // treeMagic begins every manifest of a tree; the rest is a JSON list of its
-// entries (docs/formats/tree.md).
+// entries (docs/formats/blobs.md).
 const treeMagic = "lastro-tree/1\n"
 
 // parseManifest reads a tree's manifest into digests by path.

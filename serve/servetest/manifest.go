@@ -12,7 +12,7 @@ import (
 )
 
 // Manifest is the manifest of a folder's tree, as the blob store writes it
-// (docs/formats/tree.md); serve's own test holds it against blob.EncodeTree.
+// (docs/formats/blobs.md); serve's own test holds it against blob.EncodeTree.
 func Manifest(t testing.TB, folder string) []byte {
 	t.Helper()
 	entries := []map[string]any{}

@@ -29,6 +29,9 @@ func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) 
 	if err := t.h.serveTracking(); err != nil {
 		return nil, err
 	}
+	if err := t.h.makeExperiment(ctx); err != nil {
+		return nil, err
+	}
 	url, err := t.h.executor().trackURL(ctx)
 	if err != nil {
 		return nil, err
@@ -59,6 +62,21 @@ func (h *House) experiment() string {
 		return h.Project.Name
 	}
 	return "Default"
+}
+
+// makeExperiment makes the project's experiment before any step can: MLflow's
+// client looks for MLFLOW_EXPERIMENT_NAME and then creates it, so of two cells
+// that start together the second would fail.
+func (h *House) makeExperiment(ctx context.Context) error {
+	_, err := h.Track.ExperimentByName(ctx, h.experiment())
+	if !lastro.Is(err, lastro.ENotFound) {
+		return err
+	}
+	_, err = h.Track.CreateExperiment(ctx, track.Caller{By: lastro.System("engine")}, h.experiment(), nil)
+	if lastro.Is(err, lastro.EConflict) {
+		return nil
+	}
+	return err
 }
 
 // End closes the door and returns the newest metrics of what the step tracked.

@@ -110,18 +110,19 @@ func expectedHarm(estimated []Measurement) string {
 // estimateAlert warns when the scores let one expect a loss that matters;
 // only labels can confirm it.
 func (e *evaluation) estimateAlert(c *Changes, r Release, w span, estimated []Measurement) []Alert {
-	for _, m := range estimated {
-		a := e.alert(Estimated, m.Name, r, w)
-		a.Detail = fmt.Sprintf("nothing notable is to be expected in %s", w)
-		if m.State == Warn {
-			a.State = Pending
-			a.Title = fmt.Sprintf("%s is expected to be lower in %s", m.Name, w)
-			a.Detail, a.Harm = "estimated from the scores alone (CBPE)", expectedHarm(estimated)
-			a.Action = "people are told; labels will confirm or clear it"
-		}
-		return e.raise(c, a)
+	if len(estimated) == 0 {
+		return nil
 	}
-	return nil
+	m := estimated[0] // one metric is estimated for each window
+	a := e.alert(Estimated, m.Name, r, w)
+	a.Detail = fmt.Sprintf("nothing notable is to be expected in %s", w)
+	if m.State == Warn {
+		a.State = Pending
+		a.Title = fmt.Sprintf("%s is expected to be lower in %s", m.Name, w)
+		a.Detail, a.Harm = "estimated from the scores alone (CBPE)", expectedHarm(estimated)
+		a.Action = "people are told; labels will confirm or clear it"
+	}
+	return e.raise(c, a)
 }
 
 // performanceAlert fires when the rule over labelled rows does.

@@ -86,6 +86,8 @@ func diskError(err error) error {
 			Hint: "free some space (lastro keeps its state in .lastro), then run the same command again", Err: err}
 	case errors.Is(err, os.ErrPermission), errors.Is(err, unix.EROFS):
 		return &lastro.Error{Code: lastro.EErrored, ID: "L0411", Msg: "the state directory cannot be written", Hint: "check its owner and mode", Err: err}
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, os.ErrExist):
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0411", Msg: "the state directory cannot be made, because a file has its name", Hint: "move that file away", Err: err}
 	}
 	return err
 }

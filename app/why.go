@@ -258,6 +258,11 @@ func (h *House) whyStep(ctx context.Context, name string) (lineage.Why, error) {
 	if len(w.Lines) == 0 {
 		return w, lastro.Errorf(lastro.ENotFound, "no step %q", name)
 	}
-	w.Verdict = strings.TrimSpace(w.Lines[0].Text)
+	w.Verdict = w.Lines[0].Text
+	if len(w.Lines) == 1 {
+		w.Lines = nil // the verdict says it
+	} else {
+		w.Verdict = fmt.Sprintf("%s has %d variants in #%d", name, len(w.Lines), runs[0].Number)
+	}
 	return w, nil
 }

@@ -41,4 +41,7 @@ func renderProblems(env *Env, problems lastro.Problems) {
 	if err := project.Render(env.Stderr, problems, os.DirFS(env.Dir), env.Term.Color); err != nil {
 		env.note("%v", err)
 	}
+	if len(problems) > 1 {
+		env.note("\n%s", count(len(problems), "error"))
+	}
 }

@@ -112,6 +112,9 @@ func writeError(env *Env, err error, e *lastro.Error) {
 		head += "[" + e.ID + "]"
 	}
 	msg := err.Error()
+	if p := e.Pos.String(); p != "" { // the place has its own line
+		msg = strings.Replace(msg, p+": ", "", 1)
+	}
 	if err == error(e) { // the chain adds nothing: keep the place on its own line
 		msg = e.Msg
 		if e.Err != nil && e.Err.Error() != "" {

@@ -57,6 +57,9 @@ func (p *progress) RunChanged(r pipeline.Run) {
 		}
 	}
 	p.print(p.env.Term.style("bold", head))
+	if r.Git.Commit == "" {
+		p.print("  " + p.env.Term.style("muted", "no commit here: the code is named by its content, and a retrain cannot go back to it (git init, git commit)"))
+	}
 	if p.env.Term.TTY && !p.env.Quiet {
 		go p.tick()
 	} else {

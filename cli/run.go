@@ -167,20 +167,40 @@ func outcomeMark(env *Env, o gate.Outcome) string {
 
 // failedRun prints the last lines of what failed, and where to look.
 func failedRun(env *Env, out app.RunResult, took time.Duration) error {
+	first := ""
 	for _, s := range out.Steps {
 		if s.State != pipeline.Failed && s.State != pipeline.Errored {
 			continue
 		}
-		if s.Error != nil {
-			writeError(env, s.Error, s.Error)
+		if first == "" {
+			first = s.Step
 		}
+		if s.Error != nil {
+			e := placed(out.Run.Spec, s)
+			writeError(env, e, e)
+		}
+	}
+	if first != "" {
 		env.note("\nNext")
-		env.note("  lastro logs %d %s      all that it printed", out.Run.Number, s.Step)
-		env.note("  lastro run --from %s   try again; the steps before stay cached", s.Step)
-		break
+		env.note("  lastro logs %d %s   all that it printed", out.Run.Number, first)
+		env.note("  lastro run   try again; what succeeded stays cached")
 	}
 	env.say("%s run #%d %s after %s: %s", env.Out.style(string(out.Run.State), symbol(string(out.Run.State))), out.Run.Number, out.Run.State, seconds(took), out.Run.Reason)
 	return reported{out.Run.Err()}
+}
+
+// placed says of a step's error which step it is and where that is declared.
+func placed(spec pipeline.Spec, s pipeline.StepRun) *lastro.Error {
+	e := *s.Error
+	if !strings.Contains(e.Msg, fmt.Sprintf("step %q", s.Step)) {
+		e.Msg = fmt.Sprintf("step %q: %s", cellTitle(s), e.Msg)
+	}
+	for _, declared := range spec.Steps {
+		if declared.Name == s.Step && e.Pos.File == "" {
+			e.Pos = declared.Pos
+		}
+	}
+	return &e
 }
 
 // resultDocument is the JSON form of a result.

@@ -15,8 +15,8 @@ var files embed.FS
 
 // Template is one project that `lastro init` can start from.
 type Template struct {
-	Name string
-	Doc  string // one sentence
+	Name string `json:"name"`
+	Doc  string `json:"doc"` // one sentence
 }
 
 // Templates lists every template, simplest first.

@@ -1,7 +1,7 @@
 """Who earns more than 50,000 dollars a year?  Sex and race are never an input of the model.
 
 With --weights sex every training row counts by sex and label together, so that both are as if independent (reweighing: Kamiran and Calders 2012).
-The step then needs the column sex, which lastro.yaml must say: `sees: [sex]`.
+The step then looks the column up in the census by person_id, which lastro.yaml must say: `inputs: [..., census]` and `sees: [sex]`.
 """
 import argparse
 import json
@@ -35,6 +35,9 @@ def build(columns: pd.DataFrame):
 
 def reweigh(people: pd.DataFrame, group: str) -> np.ndarray:
     """Expected share of each group and label, were they independent, over the share seen."""
+    known = pd.read_parquet("data/census", columns=["person_id", group])
+    people = people[["person_id", LABEL]].merge(known, on="person_id", how="left", validate="one_to_one")
+
     def count(*by: str) -> pd.Series:
         return people.groupby(list(by))[LABEL].transform("size")
     return (count(group) * count(LABEL) / (len(people) * count(group, LABEL))).to_numpy()

@@ -54,9 +54,10 @@ type House struct {
 	trackErr  error
 	running   sync.Mutex // one run at a time
 	// submit queues a run in a living server; nil in other commands.
-	submit   func(RunRequest) (int64, error)
-	execOnce sync.Once
-	exec     *lateExecutor
+	submit    func(RunRequest) (int64, error)
+	execOnce  sync.Once
+	exec      *lateExecutor
+	endpoints string // host:port of the data plane
 }
 
 // OpenOptions say how to open a state directory.
@@ -65,7 +66,9 @@ type OpenOptions struct {
 	Paths    Paths
 	Command  string // run, up: recorded as the holder
 	ReadOnly bool   // for commands that only look; no lock is taken
-	Log      *slog.Logger
+	// Endpoints is host:port where the data plane that up starts answers; "" = its default.
+	Endpoints string
+	Log       *slog.Logger
 }
 
 // Open opens a state directory. It fails with EConflict when another process
@@ -74,7 +77,7 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h = &House{Paths: o.Paths, Project: o.Project, Clock: lastro.SystemClock{}, Log: o.Log}
+	h = &House{Paths: o.Paths, Project: o.Project, endpoints: o.Endpoints, Clock: lastro.SystemClock{}, Log: o.Log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())

@@ -21,10 +21,14 @@ import (
 )
 
 func (h *House) newDeploys(self string) *deploy.Service {
+	command := []string{self, "serve", "--state", h.Paths.State}
+	if h.endpoints != "" {
+		command = append(command, "--listen", h.endpoints)
+	}
 	return &deploy.Service{
 		Store: store.NewDeploy(h.DB),
 		Driver: &local.Driver{Dir: h.Paths.Serve(), Socket: h.Paths.serveSocket(),
-			Command: []string{self, "serve", "--state", h.Paths.State}, Trees: trees{h},
+			Command: command, Trees: trees{h},
 			Interpreter: func(ctx context.Context, r deploy.Release, _ string) (string, error) {
 				return h.interpreter(ctx, r.Settings.Lock)
 			},

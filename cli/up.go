@@ -13,15 +13,17 @@ import (
 )
 
 type upCmd struct {
-	Listen string `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
-	Data   string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
-	Auth   string `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
+	Listen    string `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
+	Endpoints string `placeholder:"HOST:PORT" help:"Address where models answer; default: 127.0.0.1:7071."`
+	Data      string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
+	Auth      string `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
 }
 
 func (*upCmd) Help() string {
 	return `Examples:
   lastro up                                 this project's server; prints a one-time link for the browser
   lastro up --listen 127.0.0.1:8080         on another port
+  lastro up --listen 127.0.0.1:7080 --endpoints 127.0.0.1:7081    a second project on one machine
   lastro up --data /srv/lastro              a tracking server and registry without a project
 
 MLflow clients: MLFLOW_TRACKING_URI=http://127.0.0.1:7070 and MLFLOW_TRACKING_TOKEN (lastro token create).
@@ -49,7 +51,7 @@ func (c *upCmd) Run(env *Env) error {
 		paths.Project = ""
 	}
 	app.Version = Version
-	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
+	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
 		return h.Up(env.Ctx, app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
 	})
 }

@@ -107,7 +107,7 @@ func (s *server) handler(l net.Listener, o UpOptions) (http.Handler, error) {
 			Hint: "listen on 127.0.0.1, or leave --auth out"}
 	}
 	pages := web.New(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
-		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, ReadLog: s.ReadLog, Log: h.Log})
+		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, ReadLog: s.ReadLog, Log: h.Log})
 	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
 		Data: h.DataStore, Auth: h.Auth, Log: h.Log})
 	routes = append(routes, h.mlflowRoutes()...)

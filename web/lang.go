@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"lastro"
 )
 
 // Lang is the language of a page.
@@ -53,6 +55,28 @@ func (l Lang) T(key string, args ...any) string {
 	return fmt.Sprintf(s, args...)
 }
 
+// Count writes a number of things, in the singular for one: the message of the
+// key holds both forms, "%s run|%s runs".
+func (l Lang) Count(key string, n int) string {
+	one, more, _ := strings.Cut(l.T(key), "|")
+	if n == 1 {
+		return fmt.Sprintf(one, l.Int(1))
+	}
+	return fmt.Sprintf(more, l.Int(int64(n)))
+}
+
+// Actor writes who did something: ana, lastro gate.
+func (l Lang) Actor(a lastro.Actor) string {
+	kind, name, ok := strings.Cut(string(a), ":")
+	switch {
+	case !ok || kind == "user":
+		return strings.TrimPrefix(string(a), "user:")
+	case kind == "system":
+		return "lastro " + name
+	}
+	return string(a)
+}
+
 func (l Lang) printer() *message.Printer {
 	return message.NewPrinter(language.MustParse(string(l)))
 }
@@ -92,6 +116,41 @@ func (l Lang) Day(t time.Time) string {
 		return t.UTC().Format("02/01/2006")
 	}
 	return t.UTC().Format("2006-01-02")
+}
+
+// Interval writes the ends of a 95% interval: [0.51, 0.62] or [0,51; 0,62].
+func (l Lang) Interval(low, high float64, decimals int) string {
+	separator := ", "
+	if l == Portuguese {
+		separator = "; "
+	}
+	return "[" + l.Num(low, decimals) + separator + l.Num(high, decimals) + "]"
+}
+
+// Month writes a month with its year: Jul 13 or jul 13.
+func (l Lang) Month(t time.Time) string {
+	if l == Portuguese {
+		return monthsPT[t.UTC().Month()-1] + t.UTC().Format(" 06")
+	}
+	return t.UTC().Format("Jan 06")
+}
+
+// DayMonth writes a day within a year: 12 Jul or 12 jul.
+func (l Lang) DayMonth(t time.Time) string {
+	if l == Portuguese {
+		return t.UTC().Format("2 ") + monthsPT[t.UTC().Month()-1]
+	}
+	return t.UTC().Format("2 Jan")
+}
+
+var monthsPT = [12]string{"jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"}
+
+// Days writes a length of time in days, or hours when it is less than one.
+func (l Lang) Days(d time.Duration) string {
+	if d < 24*time.Hour {
+		return l.Count("count.hours", int(d.Hours()))
+	}
+	return l.Count("count.days", int(d.Hours()/24))
 }
 
 // Span writes a length of time: 0.4 s, 12.3 s, 3 min 05 s.

@@ -20,7 +20,7 @@ import (
 type runPage struct {
 	Run     pipeline.Run
 	Verdict string
-	Why     string
+	Why     []phrase
 	Took    string
 	Graph   template.HTML
 	Rows    []stepRow
@@ -101,29 +101,35 @@ func lasted(from, to time.Time) time.Duration {
 // runVerdict is a sentence that a person could say aloud.
 func runVerdict(l Lang, run pipeline.Run, steps []pipeline.StepRun) string {
 	span := l.Span(lasted(run.StartedAt, run.EndedAt))
-	for _, s := range steps {
-		if (s.State == pipeline.Failed || s.State == pipeline.Errored) && run.State.Ended() {
+	for _, s := range latest(steps) {
+		if (s.State == pipeline.Failed || s.State == pipeline.Errored) && run.State.Ended() && run.State != pipeline.Cancelled {
 			return l.T("run.failed_in", run.Number, stepTitle(s), span)
 		}
 	}
 	return l.T("run."+string(run.State), run.Number, span)
 }
 
-func runWhy(l Lang, run pipeline.Run, steps []pipeline.StepRun) string {
+// runWhy says what started the run and, when it ended badly, why.
+func runWhy(l Lang, run pipeline.Run, steps []pipeline.StepRun) []phrase {
+	now := latest(steps)
 	cached := 0
-	for _, s := range steps {
+	for _, s := range now {
 		if s.State == pipeline.Cached {
 			cached++
 		}
 	}
-	why := l.T("run.why", string(run.Actor), len(steps), cached)
-	if run.Event["kind"] == "alert" {
-		why = l.T("run.why_alert", run.Event["reason"], len(steps), cached)
+	count := l.Count("count.steps", len(now))
+	why := phrase{Text: l.T("run.by", l.Actor(run.Actor), count, cached)}
+	switch run.Event["kind"] {
+	case "alert":
+		why.Text = l.T("run.by_alert", count, cached)
+		if reason, ok := run.Event["reason"].(string); ok {
+			why.Said = reason
+		}
+	case "data":
+		why.Text = l.T("run.by_data", count, cached)
 	}
-	if run.Reason != "" {
-		why += " " + run.Reason
-	}
-	return why
+	return []phrase{why, {Said: run.Reason}}
 }
 
 func stepTitle(s pipeline.StepRun) string {

@@ -11,5 +11,7 @@ func (p *Pages) pages() []auth.Route {
 		{Pattern: "GET /runs/{run}", Permission: auth.ReadRuns, Handler: p.handle(p.run)},
 		{Pattern: "GET /models", Permission: auth.ReadRegistry, Handler: p.handle(p.models)},
 		{Pattern: "GET /models/{model}/{version}", Permission: auth.ReadRegistry, Handler: p.handle(p.version)},
+		{Pattern: "GET /live", Permission: auth.ReadLive, Handler: p.handle(p.live)},
+		{Pattern: "GET /live/{env}", Permission: auth.ReadLive, Handler: p.handle(p.environment)},
 	}
 }

@@ -122,23 +122,34 @@ func ticks(low, high float64, n int) []float64 {
 	return out
 }
 
-// dot draws a value with its interval in a table row, with an optional limit;
-// all rows of a table share low and high.
-func dot(value, ciLow, ciHigh, limit, low, high float64, class string) template.HTML {
+// dotRow is a value with its interval in a table row. All rows of a table
+// share Low and High; NaN is what does not exist.
+type dotRow struct {
+	Value, CILow, CIHigh float64
+	Limit                float64 // of a rule
+	Mark                 float64 // a point to compare with, such as 0
+	Low, High            float64 // ends of the axis
+	Class                string
+}
+
+func (d dotRow) draw() template.HTML {
 	s := newSVG(200, 22)
-	x := scale{low, high, 8, 192}
+	x := scale{d.Low, d.High, 8, 192}
 	s.path("ax", "M8 11H192")
-	if !math.IsNaN(limit) {
-		s.path("lim", fmt.Sprintf("M%.1f 0V22", x.at(limit)))
+	if !math.IsNaN(d.Mark) && d.Mark >= d.Low && d.Mark <= d.High {
+		s.path("mark", fmt.Sprintf("M%.1f 0V22", x.at(d.Mark)))
 	}
-	if !math.IsNaN(ciLow) && !math.IsNaN(ciHigh) {
-		a, b := x.at(math.Max(ciLow, low)), x.at(math.Min(ciHigh, high))
+	if !math.IsNaN(d.Limit) && d.Limit >= d.Low && d.Limit <= d.High {
+		s.path("lim", fmt.Sprintf("M%.1f 0V22", x.at(d.Limit)))
+	}
+	if !math.IsNaN(d.CILow) && !math.IsNaN(d.CIHigh) {
+		a, b := x.at(math.Max(d.CILow, d.Low)), x.at(math.Min(d.CIHigh, d.High))
 		s.path("ci", fmt.Sprintf("M%.1f 11H%.1fM%.1f 7.5V14.5M%.1f 7.5V14.5", a, b, a, b))
 	}
-	if !math.IsNaN(value) {
-		s.addf(`<circle class="dot" cx="%.1f" cy="11" r="3.5"/>`, x.at(value))
+	if !math.IsNaN(d.Value) {
+		s.addf(`<circle class="dot" cx="%.1f" cy="11" r="4"/>`, x.at(d.Value))
 	}
-	return s.decoration("row ink " + class)
+	return template.HTML(fmt.Sprintf(`<svg class="row ink %s" viewBox="0 0 200 22" aria-hidden="true">%s</svg>`, template.HTMLEscapeString(d.Class), s.b.String()))
 }
 
 // bar draws when something happened between 0 and total.

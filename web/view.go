@@ -17,9 +17,9 @@ var functions = template.FuncMap{
 // stateClass is the CSS class of a state.
 func stateClass(s any) string {
 	switch text := asText(s); text {
-	case "succeeded", "passed", "waived", "ok":
+	case "succeeded", "passed", "waived", "ok", "resolved":
 		return "passed"
-	case "failed", "alert", "firing", "rolled_back":
+	case "failed", "alert", "firing", "rolled_back", "rolling_back":
 		return "failed"
 	case "errored":
 		return "errored"
@@ -29,7 +29,7 @@ func stateClass(s any) string {
 		return "waiting"
 	case "warn", "warned", "warning", "cancelled":
 		return "warn"
-	case "cached", "pending", "skipped", "resolved", "superseded", "unknown":
+	case "cached", "pending":
 		return text
 	}
 	return "skipped"
@@ -38,7 +38,7 @@ func stateClass(s any) string {
 // stateSymbol doubles a state by a sign; the word always stands beside it.
 func stateSymbol(s any) string {
 	return map[string]string{"passed": "✓", "failed": "✗", "errored": "✗", "running": "●", "waiting": "II", "warn": "!", "cached": "=",
-		"pending": "○", "skipped": "–", "resolved": "✓", "superseded": "–", "unknown": "?"}[stateClass(s)]
+		"pending": "○", "skipped": "–"}[stateClass(s)]
 }
 
 func asText(s any) string {

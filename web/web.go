@@ -47,6 +47,8 @@ type Deps struct {
 	Monitors *monitor.Service
 	Data     data.Store
 	Why      func(ctx context.Context, ref string) (lineage.Why, error)
+	// Watched lists what lastro.yaml asks to be watched; nil for a server without a project.
+	Watched func() []monitor.Spec
 	// ReadLog returns bytes of what a step printed and the offset after them.
 	ReadLog func(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error)
 	Log     *slog.Logger
@@ -89,6 +91,16 @@ type page struct {
 
 // T translates; see lang.go.
 func (p page) T(key string, args ...any) string { return p.Lang.T(key, args...) }
+
+// Said marks words from the record, which are always English, for readers of
+// another language.
+func (p page) Said(text string) template.HTML {
+	escaped := template.HTMLEscapeString(text)
+	if text == "" || p.Lang == English {
+		return template.HTML(escaped)
+	}
+	return template.HTML(`<span lang="en">` + escaped + `</span>`)
+}
 
 // show builds one page from the request: the template's name, the page, an error.
 type show func(r *http.Request, l Lang) (name string, pg page, err error)

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"lastro"
+	"lastro/deploy"
+	"lastro/gate"
+	"lastro/registry"
+)
+
+// versionPage is a version's passport: where it serves, what was decided and
+// on which values, for whom it works, what it was made from.
+type versionPage struct {
+	Version  registry.Version
+	State    string // css class of the verdict
+	Verdict  string
+	Why      []phrase
+	Intact   *bool // whether the stored bytes are those decided about; nil = not asked
+	Decision *gate.Decision
+	Rules    []ruleRow
+	Waivers  []gate.Waiver
+	Approve  string // command to waive, "" when nothing waits
+	Reports  reports
+	Made     []madeOf
+	Rollouts []loopItem
+	History  []registry.AliasMove
+}
+
+// madeOf is one link of the chain from data to environment.
+type madeOf struct{ Title, Link, Note string }
+
+// place is where a version is in an environment.
+type place struct {
+	env       string
+	champion  bool
+	candidate bool
+	share     float64
+	rollout   *deploy.Rollout // the newest of this version
+}
+
+func (p *Pages) version(r *http.Request, l Lang) (string, page, error) {
+	n, err := strconv.Atoi(r.PathValue("version"))
+	if err != nil {
+		return "", page{}, lastro.Errorf(lastro.ENotFound, "there is no version %q", r.PathValue("version"))
+	}
+	ctx := r.Context()
+	v, err := p.Registry.Version(ctx, r.PathValue("model"), n)
+	if err != nil {
+		return "", page{}, err
+	}
+	body := versionPage{Version: v}
+	allowed, reason, err := p.Gates.Allows(ctx, v.Model, v.Digest, time.Now())
+	if err != nil {
+		return "", page{}, err
+	}
+	if err := p.decision(ctx, l, v, allowed, &body); err != nil {
+		return "", page{}, err
+	}
+	places, err := p.placesOf(ctx, v)
+	if err != nil {
+		return "", page{}, err
+	}
+	body.State, body.Verdict = versionVerdict(l, v, body.Decision, allowed, places)
+	body.Why = versionWhy(l, body.Decision, allowed, reason)
+	if body.Intact, err = p.intact(ctx, v); err != nil {
+		return "", page{}, err
+	}
+	if body.Reports, err = p.reportsOf(ctx, l, v, body.Decision); err != nil {
+		return "", page{}, err
+	}
+	body.Made, body.Rollouts = madeFrom(l, v, body.Decision, places), rolloutsOf(l, places)
+	if body.History, err = p.aliasMoves(ctx, v); err != nil {
+		return "", page{}, err
+	}
+	return "version.html", page{Title: nameVersion(v), Nav: "models", Body: body}, nil
+}
+
+func nameVersion(v registry.Version) string { return fmt.Sprintf("%s@%d", v.Model, v.Number) }
+
+// intact asks lineage whether the stored bytes still give the digest.
+func (p *Pages) intact(ctx context.Context, v registry.Version) (*bool, error) {
+	why, err := p.Why(ctx, nameVersion(v))
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range why.Lines {
+		if line.Kind == "bytes" {
+			return line.OK, nil
+		}
+	}
+	return nil, nil
+}
+
+func (p *Pages) aliasMoves(ctx context.Context, v registry.Version) ([]registry.AliasMove, error) {
+	moves, err := p.Registry.AliasHistory(ctx, v.Model, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []registry.AliasMove
+	for _, m := range moves {
+		if m.To == v.Number || m.From == v.Number {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// placesOf says in which environments a version is or was.
+func (p *Pages) placesOf(ctx context.Context, v registry.Version) ([]place, error) {
+	names, err := p.Deploys.Store.Environments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []place
+	for _, env := range names {
+		view, err := p.Deploys.Current(ctx, env)
+		if err != nil {
+			return nil, err
+		}
+		pl := place{env: env}
+		open := view.Rollout != nil && view.Rollout.State.Open()
+		if isVersion(view.Champion, v) {
+			pl.champion, pl.share = true, 1
+			if open {
+				pl.share = 1 - view.Rollout.Share()
+			}
+		} else if open && isVersion(view.Candidate, v) {
+			pl.candidate, pl.share = true, view.Rollout.Share()
+		}
+		if pl.rollout, err = p.newestRollout(ctx, env, v); err != nil {
+			return nil, err
+		}
+		if pl.champion || pl.candidate || pl.rollout != nil {
+			out = append(out, pl)
+		}
+	}
+	return out, nil
+}
+
+func isVersion(r *deploy.Release, v registry.Version) bool {
+	return r != nil && r.Model == v.Model && r.Version == v.Number
+}
+
+func (p *Pages) newestRollout(ctx context.Context, env string, v registry.Version) (*deploy.Rollout, error) {
+	rollouts, err := p.Deploys.Store.Rollouts(ctx, env, 50)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rollouts {
+		rel, err := p.Deploys.Store.Release(ctx, env, rollouts[i].Release)
+		if err != nil {
+			return nil, err
+		}
+		if isVersion(&rel, v) {
+			return &rollouts[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// versionVerdict is the sentence: where it serves, else why it does not.
+func versionVerdict(l Lang, v registry.Version, d *gate.Decision, allowed bool, places []place) (state, text string) {
+	name := nameVersion(v)
+	for _, pl := range places {
+		if pl.champion {
+			return "passed", l.T("version.serves", name, l.Percent(pl.share, 0), pl.env)
+		}
+	}
+	for _, pl := range places {
+		if pl.candidate {
+			return "running", l.T("version.candidate", name, l.Percent(pl.share, 0), pl.env)
+		}
+	}
+	switch {
+	case d == nil:
+		return "skipped", l.T("version.unasked", name)
+	case d.Verdict == gate.Failed:
+		return "failed", l.T("version.blocked", name, rulesNotHeld(*d), len(d.Results))
+	case !allowed:
+		return "waiting", l.T("version.waiting", name, rulesNotHeld(*d), len(d.Results))
+	}
+	for _, pl := range places {
+		if pl.rollout != nil && pl.rollout.State == deploy.RolledBack {
+			return "failed", l.T("version.rolled_back", name, pl.env)
+		}
+	}
+	for _, pl := range places {
+		if pl.rollout != nil && pl.rollout.State == deploy.Succeeded {
+			return "skipped", l.T("version.served", name, pl.env)
+		}
+	}
+	return "passed", l.T("version.may", name)
+}
+
+func rulesNotHeld(d gate.Decision) int {
+	n := 0
+	for _, r := range d.Results {
+		if r.Outcome == gate.Failed || r.Outcome == gate.Waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// versionWhy is the gate's answer in one line.
+func versionWhy(l Lang, d *gate.Decision, allowed bool, reason string) []phrase {
+	if d == nil {
+		return []phrase{{Text: l.T("version.undecided_why")}}
+	}
+	held := 0
+	for _, r := range d.Results {
+		if r.Outcome == gate.Passed || r.Outcome == gate.Waived {
+			held++
+		}
+	}
+	text := phrase{Text: l.T("version.held", held, len(d.Results), d.ID)}
+	if !allowed || held < len(d.Results) {
+		text.Said = reason
+	}
+	return []phrase{text}
+}
+
+// madeFrom is the chain from data to where the version serves.
+func madeFrom(l Lang, v registry.Version, d *gate.Decision, places []place) []madeOf {
+	var out []madeOf
+	for _, x := range v.DataVersions {
+		out = append(out, madeOf{Title: x.Dataset + "@" + x.Digest.Short(), Note: l.T("made.data")})
+	}
+	switch {
+	case v.Run != "":
+		out = append(out, madeOf{l.T("made.run", v.Run), "/runs/" + v.Run, v.Step})
+	case v.TrackedRun != "":
+		out = append(out, madeOf{Title: l.T("made.tracked"), Note: shorten(v.TrackedRun, 12)})
+	}
+	out = append(out, madeOf{Title: nameVersion(v), Note: v.Digest.Short()})
+	if d != nil {
+		out = append(out, madeOf{d.ID, "#decision", l.T("outcome." + string(d.Verdict))})
+	}
+	for _, pl := range places {
+		if pl.champion || pl.candidate {
+			out = append(out, madeOf{pl.env, "/live/" + pl.env, l.Percent(pl.share, 0)})
+		}
+	}
+	return out
+}
+
+// rolloutsOf tells how the version went out, by environment.
+func rolloutsOf(l Lang, places []place) []loopItem {
+	var out []loopItem
+	for _, pl := range places {
+		r := pl.rollout
+		if r == nil {
+			continue
+		}
+		state := string(r.State)
+		item := loopItem{Class: stateClass(state), Symbol: stateSymbol(state), Title: pl.env, Link: "/live/" + pl.env, Text: l.T("rollout." + state), Said: r.Reason, When: l.Time(r.At)}
+		if n := len(r.History); n > 0 {
+			var requests, errors int
+			for _, s := range r.History {
+				requests, errors = requests+int(s.Evidence.Candidate.Requests), errors+int(s.Evidence.Candidate.Errors)
+			}
+			item.Text += ": " + l.Count("count.steps", n) + ", " + l.Count("count.requests", requests) + ", " + l.Count("count.errors", errors)
+		}
+		out = append(out, item)
+	}
+	return out
+}

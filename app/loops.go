@@ -90,15 +90,11 @@ func (s *server) watch(ctx context.Context) error {
 		if s.news[spec.Environment] == mark {
 			continue
 		}
-		report, err := s.house.Monitors.Evaluate(ctx, spec, s.house.Clock.Now())
-		if err != nil {
+		if _, err := s.house.Monitors.Evaluate(ctx, spec, s.house.Clock.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("monitor of %s: %w", spec.Environment, err))
 			continue
 		}
 		s.news[spec.Environment] = mark
-		for _, a := range report.Alerts {
-			s.house.Log.Warn("alert", "alert", a.Ref(), "state", a.State, "title", a.Title, "harm", a.Harm, "action", a.Action)
-		}
 	}
 	return errors.Join(errs...)
 }

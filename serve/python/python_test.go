@@ -119,6 +119,7 @@ func TestRuntime(t *testing.T) {
 			}
 		})
 	}
+	t.Run("served", func(t *testing.T) { served(t, interpreter, filepath.Join(dir, "flights"), s) })
 	t.Run("no interpreter", func(t *testing.T) {
 		if _, _, err := load(t, rt, "", filepath.Join(dir, "flights")); !lastro.Is(err, lastro.EInvalid) {
 			t.Errorf("Load: %v; want EInvalid", err)

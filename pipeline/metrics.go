@@ -24,6 +24,7 @@ func readMetrics(raw []byte, into map[string]float64) error {
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		e := lastro.Errorf(lastro.EFailed, "it is not JSON: %v", err)
+		e.Hint = `write {"auc": 0.71}`
 		if bytes.Contains(raw, []byte("NaN")) || bytes.Contains(raw, []byte("Infinity")) {
 			e.Hint = "Python's json.dump wrote NaN or Infinity, which JSON does not have: leave such a metric out"
 		}

@@ -6,6 +6,8 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lastro
 TESTPY := $(CACHE)/test-python
 export LASTRO_TEST_PYTHON := $(TESTPY)/bin/python
 export CGO_ENABLED := 1
+# uv, installed beside the test packages, makes environments in a tenth of the time that pip needs.
+export PATH := $(PATH):$(CACHE)/tools
 
 .DEFAULT_GOAL := help
 
@@ -20,7 +22,9 @@ build: setup ## bin/lastro
 
 $(TESTPY)/.complete: tools/requirements-test.txt
 	@echo "python packages of the tests and the demo, once …"
-	@rm -rf $(TESTPY) && $(PYTHON) -m venv $(TESTPY) && $(TESTPY)/bin/python -m pip -q install -r $< && touch $@
+	@rm -rf $(TESTPY) && $(PYTHON) -m venv $(TESTPY)
+	@$(TESTPY)/bin/python -m pip -q install "$$(grep ^uv== $<)" && $(TESTPY)/bin/uv -q pip install --python $(TESTPY)/bin/python -r $<
+	@mkdir -p $(CACHE)/tools && ln -sf $(TESTPY)/bin/uv $(CACHE)/tools/uv && touch $@
 
 python: setup $(TESTPY)/.complete
 

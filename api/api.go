@@ -57,6 +57,8 @@ type Status struct {
 	Project   string `json:"project,omitempty"`
 	URL       string `json:"url"`
 	Inference string `json:"inference,omitempty"` // address of the data plane, once it serves
+	// Troubles are what the server's loops fail with now, by loop; they go on trying.
+	Troubles map[string]string `json:"troubles,omitempty"`
 }
 
 // Deps is what the routes read.

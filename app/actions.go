@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,6 +33,8 @@ type server struct {
 	mu      sync.Mutex
 	cancels map[int64]context.CancelCauseFunc
 	news    map[string]string // what each environment's monitor saw last
+	// troubles are what the loops fail with now, by loop.
+	troubles map[string]string
 }
 
 // queued is a run that waits for its turn; number gets its number once it has one.
@@ -46,7 +49,7 @@ type numbered struct {
 }
 
 func newServer(h *House, url string) *server {
-	return &server{house: h, url: url, queue: make(chan queued, 100), cancels: map[int64]context.CancelCauseFunc{}, news: map[string]string{}}
+	return &server{house: h, url: url, queue: make(chan queued, 100), cancels: map[int64]context.CancelCauseFunc{}, news: map[string]string{}, troubles: map[string]string{}}
 }
 
 // submit queues a run and waits until it has a number or cannot start.
@@ -280,6 +283,9 @@ func (s *server) Events(ctx context.Context, after int64, subject lastro.Ref, li
 // Status implements api.Actions.
 func (s *server) Status() api.Status {
 	st := api.Status{Version: Version, Project: s.projectName(), URL: s.url}
+	s.mu.Lock()
+	st.Troubles = maps.Clone(s.troubles)
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if names, err := s.house.Deploys.Store.Environments(ctx); err == nil && len(names) > 0 {

@@ -30,9 +30,11 @@ func (s *server) every(ctx context.Context, period time.Duration, what string, f
 	defer t.Stop()
 	for {
 		err := f(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
+		}
+		s.setTrouble(what, err)
+		switch {
 		case err == nil:
 			last = ""
 		case err.Error() != last:
@@ -44,6 +46,16 @@ func (s *server) every(ctx context.Context, period time.Duration, what string, f
 			return nil
 		case <-t.C:
 		}
+	}
+}
+
+// setTrouble keeps what a loop fails with now, for those who wait for it.
+func (s *server) setTrouble(what string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.troubles, what)
+	if err != nil {
+		s.troubles[what] = err.Error()
 	}
 }
 

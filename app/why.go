@@ -251,7 +251,7 @@ func (h *House) whyStep(ctx context.Context, name string) (lineage.Why, error) {
 		}
 		label := s.Step
 		if s.Cell != 0 {
-			label = fmt.Sprintf("%s[%d]", s.Step, s.Cell)
+			label += " " + cellLabel(runs[0].Spec, s)
 		}
 		w.Lines = append(w.Lines, lineage.Reason{Kind: "step", Text: fmt.Sprintf("%s %s in #%d: %s", label, s.State, s.Run, s.Reason)})
 	}

@@ -95,7 +95,7 @@ func resolveVersion(env *Env, server *app.Client, model, version string) (int, e
 
 // watchRollout follows until the release serves, was rolled back or replaced.
 func watchRollout(env *Env, server *app.Client, environment string, rel deploy.Release) error {
-	last := ""
+	last, trouble := "", ""
 	for {
 		var v deploy.View
 		if err := server.Get(env.Ctx, "/environments/"+environment, &v); err != nil {
@@ -120,11 +120,28 @@ func watchRollout(env *Env, server *app.Client, environment string, rel deploy.R
 		if v.Champion != nil && v.Champion.Number >= rel.Number && v.Champion.Version == rel.Version && (v.Rollout == nil || !v.Rollout.State.Open()) {
 			return printLive(env, environment, v)
 		}
+		trouble = noteTrouble(env, server, trouble)
 		if err := wait(env, 300*time.Millisecond); err != nil {
 			env.note("the rollout goes on: %s/live", server.URL())
 			return err
 		}
 	}
+}
+
+// noteTrouble says what the server fails with, once, so that nobody waits for
+// nothing; it returns what was said.
+func noteTrouble(env *Env, server *app.Client, said string) string {
+	var status struct {
+		Troubles map[string]string `json:"troubles"`
+	}
+	if err := server.Get(env.Ctx, "/status", &status); err != nil {
+		return said
+	}
+	now := status.Troubles["rollouts"]
+	if now != "" && now != said {
+		env.note("  %s the server cannot go on now, and tries again: %s", env.Term.style("warning", symbol("warning")), now)
+	}
+	return now
 }
 
 func printLive(env *Env, environment string, v deploy.View) error {

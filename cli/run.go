@@ -218,8 +218,11 @@ func resultDocument(out app.RunResult) map[string]any {
 func stepDocuments(steps []pipeline.StepRun) []map[string]any {
 	var out []map[string]any
 	for _, s := range steps {
-		out = append(out, map[string]any{"step": s.Step, "cell": s.Cell, "values": s.Values, "state": s.State, "reason": s.Reason,
-			"selected": s.Selected, "facts": s.Facts, "seconds": s.EndedAt.Sub(s.StartedAt).Seconds()})
+		doc := map[string]any{"step": s.Step, "cell": s.Cell, "values": s.Values, "state": s.State, "reason": s.Reason, "selected": s.Selected, "facts": s.Facts}
+		if !s.StartedAt.IsZero() && !s.EndedAt.IsZero() {
+			doc["seconds"] = s.EndedAt.Sub(s.StartedAt).Seconds()
+		}
+		out = append(out, doc)
 	}
 	return out
 }

@@ -266,3 +266,13 @@ func (h *House) whyStep(ctx context.Context, name string) (lineage.Why, error) {
 	}
 	return w, nil
 }
+
+// cellLabel writes the values of a cell in the order of the file.
+func cellLabel(spec pipeline.Spec, s pipeline.StepRun) string {
+	for _, step := range spec.Steps {
+		if step.Name == s.Step {
+			return pipeline.CellLabel(step.Matrix, s.Values)
+		}
+	}
+	return fmt.Sprintf("[%d]", s.Cell)
+}

@@ -193,10 +193,10 @@ var messages = map[string][2]string{
 	"live.split":          {"How requests are shared", "Como as requisições se dividem"},
 	"live.champion_at":    {"champion @%d", "champion @%d"},
 	"live.candidate_at":   {"candidate @%d", "candidata @%d"},
-	"live.advances":       {"advances", "avança"},
+	"live.advances":       {"Advances", "Avança"},
 	"live.when_requests":  {"by itself, after %s requests and when no rule fires", "por si, após %s requisições e se nenhuma regra disparar"},
 	"live.when_hold":      {"by itself, after %s and %s requests, when no rule fires", "por si, após %s e %s requisições, se nenhuma regra disparar"},
-	"live.goes_back":      {"goes back", "volta"},
+	"live.goes_back":      {"Goes back", "Volta"},
 	"live.when_fires":     {"by itself, as soon as one rule fires", "por si, assim que uma regra disparar"},
 	"live.then":           {"then", "depois"},
 	"live.then_champion":  {"then champion", "depois champion"},
@@ -207,7 +207,7 @@ var messages = map[string][2]string{
 	"live.answered":       {"What it has answered", "O que já respondeu"},
 
 	"side.figure":    {"Figure", "Medida"},
-	"side.candidate": {"candidate", "candidata"},
+	"side.candidate": {"Candidate", "Candidata"},
 	"side.none":      {"No request yet", "Nenhuma requisição ainda"},
 	"side.none_why":  {"Requests, errors, latency and scores will stand here.", "Requisições, erros, latência e escores ficarão aqui."},
 

@@ -63,7 +63,7 @@ func (p *Pages) live(r *http.Request, l Lang) (string, page, error) {
 		if err != nil {
 			return "", page{}, err
 		}
-		v := judge(l, view, alerts)
+		v := judge(l, view, alerts, p.now())
 		row := liveRow{Env: name, State: v.state, Verdict: v.head}
 		if view.Champion != nil {
 			row.Since = l.Time(view.Champion.At)
@@ -96,7 +96,7 @@ func (p *Pages) environmentPage(ctx context.Context, l Lang, env string, names [
 	if err != nil {
 		return "", page{}, err
 	}
-	v := judge(l, view, alerts)
+	v := judge(l, view, alerts, p.now())
 	body := livePage{Env: env, State: v.state, Verdict: v.head, Why: v.why, Next: v.next, Champion: view.Champion, Candidate: view.Candidate, Status: view.Status}
 	for _, n := range names {
 		if n != env {

@@ -19,14 +19,14 @@ type verdict struct {
 }
 
 // judge says how an environment is doing, in one sentence with its reason.
-func judge(l Lang, view deploy.View, alerts []monitor.Alert) verdict {
+func judge(l Lang, view deploy.View, alerts []monitor.Alert, now time.Time) verdict {
 	if r := view.Rollout; r != nil && r.State.Open() && view.Candidate != nil {
-		return judgeOpen(l, view, *r, view.Candidate.Name())
+		return judgeOpen(l, view, *r, view.Candidate.Name(), now)
 	}
 	return judgeSettled(l, view, alerts)
 }
 
-func judgeOpen(l Lang, view deploy.View, r deploy.Rollout, candidate string) verdict {
+func judgeOpen(l Lang, view deploy.View, r deploy.Rollout, candidate string, now time.Time) verdict {
 	rest := phrase{Text: l.T("live.nobody")}
 	back := []string{fmt.Sprintf(`lastro rollback %s --reason "..."`, view.Environment)}
 	if view.Champion != nil {
@@ -55,7 +55,7 @@ func judgeOpen(l Lang, view deploy.View, r deploy.Rollout, candidate string) ver
 		}
 	}
 	why := l.T("live.safe_why", l.Int(seen.Requests), l.Int(needed), l.Count("count.errors", int(seen.Errors)))
-	if left := r.Strategy.Hold - time.Since(r.StepAt); left > time.Second {
+	if left := r.Strategy.Hold - now.Sub(r.StepAt); r.Strategy.Hold > 0 && left > time.Second {
 		why += " " + l.T("live.holds_for", l.Span(left.Round(time.Second)))
 	}
 	return verdict{"passed", l.T("live.safe", candidate, share), []phrase{{Text: why}}, back}

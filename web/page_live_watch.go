@@ -222,9 +222,9 @@ func cellText(l Lang, m monitor.Measurement, ok bool) string {
 	case !ok || m.State == monitor.Unknown:
 		return "–"
 	case m.State == monitor.Warn:
-		return l.Num(m.Value, 3) + " !"
+		return l.Num(m.Value, 2) + " !"
 	case m.State == monitor.Alarm:
-		return l.Num(m.Value, 3) + " ✗"
+		return l.Num(m.Value, 2) + " ✗"
 	}
 	return l.Num(m.Value, 3)
 }
@@ -336,8 +336,8 @@ func (p *Pages) loopOf(ctx context.Context, l Lang, env string, alerts []monitor
 		if rel.EqualTo != 0 {
 			item.Text += " (" + l.T("rollout.equal_to", rel.EqualTo) + ")"
 		}
-		if item.Said = r.Reason; item.Said == "" {
-			item.Said = rel.Why
+		if item.Said = rel.Why; !r.State.Open() && r.Reason != "" {
+			item.Said = r.Reason
 		}
 		out = append(out, item)
 	}

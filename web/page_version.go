@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"lastro"
 	"lastro/deploy"
@@ -22,7 +21,7 @@ type versionPage struct {
 	State    string // css class of the verdict
 	Verdict  string
 	Why      []phrase
-	Intact   *bool // whether the stored bytes are those decided about; nil = not asked
+	Intact   string // whether the stored bytes are those decided about: intact, changed or "" = not known
 	Decision *gate.Decision
 	Rules    []ruleRow
 	Waivers  []gate.Waiver
@@ -56,7 +55,7 @@ func (p *Pages) version(r *http.Request, l Lang) (string, page, error) {
 		return "", page{}, err
 	}
 	body := versionPage{Version: v}
-	allowed, reason, err := p.Gates.Allows(ctx, v.Model, v.Digest, time.Now())
+	allowed, reason, err := p.Gates.Allows(ctx, v.Model, v.Digest, p.now())
 	if err != nil {
 		return "", page{}, err
 	}
@@ -85,17 +84,21 @@ func (p *Pages) version(r *http.Request, l Lang) (string, page, error) {
 func nameVersion(v registry.Version) string { return fmt.Sprintf("%s@%d", v.Model, v.Number) }
 
 // intact asks lineage whether the stored bytes still give the digest.
-func (p *Pages) intact(ctx context.Context, v registry.Version) (*bool, error) {
+func (p *Pages) intact(ctx context.Context, v registry.Version) (string, error) {
 	why, err := p.Why(ctx, nameVersion(v))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	for _, line := range why.Lines {
-		if line.Kind == "bytes" {
-			return line.OK, nil
+		switch {
+		case line.Kind != "bytes" || line.OK == nil:
+		case *line.OK:
+			return "intact", nil
+		default:
+			return "changed", nil
 		}
 	}
-	return nil, nil
+	return "", nil
 }
 
 func (p *Pages) aliasMoves(ctx context.Context, v registry.Version) ([]registry.AliasMove, error) {
@@ -260,7 +263,10 @@ func rolloutsOf(l Lang, places []place) []loopItem {
 			continue
 		}
 		state := string(r.State)
-		item := loopItem{Class: stateClass(state), Symbol: stateSymbol(state), Title: pl.env, Link: "/live/" + pl.env, Text: l.T("rollout." + state), Said: r.Reason, When: l.Time(r.At)}
+		item := loopItem{Class: stateClass(state), Symbol: stateSymbol(state), Title: pl.env, Link: "/live/" + pl.env, Text: l.T("rollout." + state), When: l.Time(r.At)}
+		if !r.State.Open() {
+			item.Said = r.Reason
+		}
 		if n := len(r.History); n > 0 {
 			var requests, errors int
 			for _, s := range r.History {

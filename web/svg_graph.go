@@ -34,7 +34,8 @@ func graph(id, title, desc string, nodes []node) template.HTML {
 	for _, c := range columns {
 		tallest = max(tallest, len(c))
 	}
-	s := newSVG(float64(len(columns)*column-column+boxW+4), float64(tallest*row-row+boxH+4))
+	// Never narrower than a page, or a short pipeline would be drawn huge.
+	s := newSVG(max(840, float64(len(columns)*column-column+boxW+4)), float64(tallest*row-row+boxH+4))
 	x, y := make([]float64, len(nodes)), make([]float64, len(nodes))
 	for r, c := range columns {
 		top := 2 + float64(tallest-len(c))*row/2

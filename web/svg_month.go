@@ -122,7 +122,7 @@ func drawVersion(l Lang, s *svg, points []point, version string, k int, x, y sca
 		} else {
 			s.addf(`<rect class="p%d" x="%.1f" y="%.1f" width="7" height="7"/>`, series, xs[n]-3.5, ys[n]-3.5)
 		}
-		s.text(xs[n], ys[n]-9, "m t", l.Num(p.value, 3))
+		s.text(xs[n], ys[n]-9, "m t halo", l.Num(p.value, 3))
 		n++
 	}
 }
@@ -132,7 +132,7 @@ func legend(l Lang, s *svg, points []point, versions []string) {
 	at := 40.0
 	put := func(class, text string) {
 		s.text(at, 12, class, text)
-		at += float64(len([]rune(text)))*9 + 14
+		at += float64(len([]rune(text)))*10.5 + 16
 	}
 	for k, v := range versions {
 		put(fmt.Sprintf("p%d", k%3+1), []string{"●", "■"}[k%2]+" "+v)
@@ -145,7 +145,7 @@ func legend(l Lang, s *svg, points []point, versions []string) {
 		put("", "○ "+l.T("perf.guess"))
 	}
 	if limited {
-		put("limt", "┄ "+l.T("perf.limit"))
+		put("limt", "– – "+l.T("perf.limit"))
 	}
 }
 

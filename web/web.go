@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"lastro"
 	"lastro/auth"
@@ -58,11 +59,12 @@ type Deps struct {
 type Pages struct {
 	Deps
 	templates map[string]*template.Template // by page, each with the frame
+	now       func() time.Time
 }
 
 // New parses the templates; a mistake in one is a mistake of the build, so it panics.
 func New(d Deps) *Pages {
-	p := &Pages{Deps: d, templates: map[string]*template.Template{}}
+	p := &Pages{Deps: d, templates: map[string]*template.Template{}, now: time.Now}
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err)
@@ -100,6 +102,14 @@ func (p page) Said(text string) template.HTML {
 		return template.HTML(escaped)
 	}
 	return template.HTML(`<span lang="en">` + escaped + `</span>`)
+}
+
+// Sentence is Said with a full stop.
+func (p page) Sentence(text string) template.HTML {
+	if text = strings.TrimSpace(text); text != "" && !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return p.Said(text)
 }
 
 // show builds one page from the request: the template's name, the page, an error.

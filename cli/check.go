@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"lastro"
+	"lastro/app"
 	"lastro/project"
 )
 
@@ -25,6 +26,9 @@ func (c *checkCmd) Run(env *Env) error {
 		return err
 	}
 	p, err := project.Load(env.Dir)
+	if err == nil {
+		err = app.CheckSettings(env.Ctx, p)
+	}
 	if err != nil {
 		return err
 	}

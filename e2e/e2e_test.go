@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -55,6 +56,7 @@ func build(m *testing.M) int {
 //	lastro ARGS...          lastro must end with status 0
 //	exits N ARGS...         lastro must end with status N
 //	json PATH VALUE         the JSON on standard output has VALUE at a.b.0.c; VALUE - means there is something
+//	near PATH NUMBER        as json, for a number, to 0.0001
 //	lines FILE N            the file has N lines
 //	db STATEMENT            a change of the state database behind lastro's back
 //	taken VARIABLE          a listening port on 127.0.0.1, its address put into the variable
@@ -89,6 +91,7 @@ func TestScripts(t *testing.T) {
 				mustExit(ts, want, args[1:])
 			},
 			"json":  checkJSON,
+			"near":  checkNear,
 			"lines": checkLines,
 			"db":    changeDatabase,
 			"taken": takePort,
@@ -129,6 +132,20 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	got, ok := at(doc, args[0])
 	if text := fmt.Sprint(got); !ok || (args[1] != "-" && text != args[1]) {
 		ts.Fatalf("%s is %v, want %s", args[0], got, args[1])
+	}
+}
+
+func checkNear(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: near PATH NUMBER")
+	}
+	var doc any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &doc))
+	want, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	got, _ := at(doc, args[0])
+	if x, ok := got.(float64); !ok || math.Abs(x-want) > 1e-4 {
+		ts.Fatalf("%s is %v, want %v", args[0], got, want)
 	}
 }
 

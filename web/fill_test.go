@@ -229,7 +229,7 @@ func (h *house) decide(v registry.Version, auc, gap float64) gate.Decision {
 	h.t.Helper()
 	d, err := h.pages.Gates.Decide(h.t.Context(), gate.Subject{Ref: v.Ref(), Digest: v.Digest, Run: v.Run, Author: "user:ana"}, rules, gate.Facts{
 		"tests.failed": 0, "metrics.auc": auc, "metrics.auc.ci_low": auc - 0.007, "metrics.auc.ci_high": auc + 0.007,
-		"fairness.sex.equal_opportunity.max_gap": gap, "fairness.sex.equal_opportunity.max_gap.ci_low": gap - 0.06, "fairness.sex.equal_opportunity.max_gap.ci_high": gap + 0.06}, lastro.System("gate"))
+		"fairness.sex.equal_opportunity.max_gap": gap, "fairness.sex.equal_opportunity.max_gap.ci_low": max(0, gap-0.06), "fairness.sex.equal_opportunity.max_gap.ci_high": gap + 0.06}, lastro.System("gate"))
 	h.must(err)
 	return d
 }
@@ -294,7 +294,7 @@ func (h *house) months() {
 			Title: "auc of model:flight-delay@1 fell: auc 0.639 [0.632, 0.646]", Harm: "measured: 0.034 below the best earlier window (0.673)", Action: "a retrain follows",
 			Start: start.AddDate(0, 0, 90), End: start.AddDate(0, 0, 120), OpenedAt: noon.Add(time.Hour)},
 		{ID: "drift-1", Environment: "local", Release: "release:local@2", Model: "model:flight-delay@2", Kind: monitor.Drift, State: monitor.Firing,
-			Title: "distance (0.27) moved", Harm: "the expected harm is small", Action: "people are told", Start: start.AddDate(0, 0, 210), End: start.AddDate(0, 0, 240), OpenedAt: noon.Add(3 * time.Hour)}}
+			Title: "distance (0.27) moved", Moved: []monitor.Moved{{Column: "distance", Value: 0.27, State: monitor.Alarm}}, Harm: "the expected harm is small", Action: "people are told", Start: start.AddDate(0, 0, 210), End: start.AddDate(0, 0, 240), OpenedAt: noon.Add(3 * time.Hour)}}
 	c.Retrains = []monitor.Retrain{{ID: "r1", Environment: "local", Alert: "alert:performance-1", Release: "release:local@1", Model: "model:flight-delay@1",
 		Reason: "auc fell", NewLabels: 111060, EventTime: start.AddDate(0, 0, 150), At: noon.Add(2 * time.Hour), Run: "run:2"}}
 	h.must(h.store.Save(h.t.Context(), c))

@@ -57,12 +57,16 @@ func (l Lang) T(key string, args ...any) string {
 
 // Count writes a number of things, in the singular for one: the message of the
 // key holds both forms, "%s run|%s runs".
-func (l Lang) Count(key string, n int) string {
+func (l Lang) Count(key string, n int) string { return l.Plural(key, n, l.Int(int64(n))) }
+
+// Plural is T with the first form of the message for one thing and the second
+// for any other number.
+func (l Lang) Plural(key string, n int, args ...any) string {
 	one, more, _ := strings.Cut(l.T(key), "|")
 	if n == 1 {
-		return fmt.Sprintf(one, l.Int(1))
+		return fmt.Sprintf(one, args...)
 	}
-	return fmt.Sprintf(more, l.Int(int64(n)))
+	return fmt.Sprintf(more, args...)
 }
 
 // Actor writes who did something: ana, lastro gate.
@@ -86,7 +90,7 @@ func (l Lang) Int(n int64) string { return l.printer().Sprintf("%d", n) }
 
 // Num writes a number with the given decimals: 0.780 or 0,780.
 func (l Lang) Num(v float64, decimals int) string {
-	s := fmt.Sprintf("%.*f", decimals, v)
+	s := strings.Replace(fmt.Sprintf("%.*f", decimals, v), "-", "−", 1)
 	if l == Portuguese {
 		s = strings.Replace(s, ".", ",", 1)
 	}

@@ -49,7 +49,7 @@ func TestMessages(t *testing.T) {
 				used[m[1]] = true
 			}
 		}
-		for _, m := range regexp.MustCompile(`\.(?:T|Count) "([^"]+)"|\.(?:T|Count)\("([^"]+)"[,)]`).FindAllStringSubmatch(file, -1) {
+		for _, m := range regexp.MustCompile(`\.(?:T|Count|Plural) "([^"]+)"|\.(?:T|Count|Plural)\("([^"]+)"[,)]`).FindAllStringSubmatch(file, -1) {
 			used[m[1]+m[2]] = true
 		}
 	}

@@ -75,7 +75,7 @@ func judgeSettled(l Lang, view deploy.View, alerts []monitor.Alert) verdict {
 	since := phrase{Text: l.T("live.since", l.Time(view.Champion.At), view.Champion.Number)}
 	for _, a := range alerts {
 		if a.State == monitor.Firing {
-			return verdict{"failed", l.T("live.firing", name, view.Environment, alertWord(l, a)), []phrase{{Said: a.Title}, since}, back}
+			return verdict{"failed", l.T("live.firing", name, view.Environment, alertWord(l, a)), []phrase{alertPhrase(l, a), since}, back}
 		}
 	}
 	if r != nil && r.State == deploy.RolledBack {
@@ -83,13 +83,20 @@ func judgeSettled(l Lang, view deploy.View, alerts []monitor.Alert) verdict {
 	}
 	for _, a := range alerts {
 		if a.State == monitor.Pending {
-			return verdict{"warn", l.T("live.pending", name, view.Environment, alertWord(l, a)), []phrase{{Said: a.Title}, since}, back}
+			return verdict{"warn", l.T("live.pending", name, view.Environment, alertWord(l, a)), []phrase{alertPhrase(l, a), since}, back}
 		}
 	}
 	return verdict{"passed", l.T("live.serves", name, view.Environment), []phrase{since}, back}
 }
 
 func alertWord(l Lang, a monitor.Alert) string { return l.T("kind." + string(a.Kind)) }
+
+func alertPhrase(l Lang, a monitor.Alert) phrase {
+	if short := alertTitle(l, a); short != "" {
+		return phrase{Text: short + "."}
+	}
+	return phrase{Said: a.Title}
+}
 
 // leastRequests is how many requests a step needs, as deploy.Strategy says.
 func leastRequests(s deploy.Strategy) int64 {

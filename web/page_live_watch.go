@@ -64,6 +64,7 @@ type alertRow struct {
 	monitor.Alert
 	Class, Symbol, Word, Kind string
 	Window                    string
+	Short                     string // the title in the reader's language; "" = only the record's words
 }
 
 // timeframe is one window of one version: a column of the pictures.
@@ -121,7 +122,29 @@ func alertOf(l Lang, a monitor.Alert) alertRow {
 	if a.State == monitor.Pending {
 		row.Class, row.Symbol = "warn", "!"
 	}
+	row.Short = alertTitle(l, a)
 	return row
+}
+
+// alertTitle says what happened from the alert's figures; "" when it has none.
+func alertTitle(l Lang, a monitor.Alert) string {
+	low, okLow := a.Facts["value.ci_low"]
+	high, okHigh := a.Facts["value.ci_high"]
+	value, ok := a.Facts["value"]
+	switch {
+	case len(a.Moved) > 0:
+		var names []string
+		for _, m := range a.Moved[:min(3, len(a.Moved))] {
+			names = append(names, m.Column+" ("+l.Num(m.Value, 2)+")")
+		}
+		if n := len(a.Moved) - len(names); n > 0 {
+			names = append(names, l.Count("count.more", n))
+		}
+		return l.Plural("alert.moved", len(a.Moved), strings.Join(names, ", "))
+	case a.Kind == monitor.Performance && a.State != monitor.Resolved && ok && okLow && okHigh:
+		return l.T("alert.fell", metricName(a.Name), l.Num(value, 3), l.Interval(low, high, 3))
+	}
+	return ""
 }
 
 // timeframes are the newest windows of all series, oldest first, each named by its month.
@@ -307,6 +330,14 @@ func metricName(name string) string {
 	return strings.ReplaceAll(name, "_", " ")
 }
 
+// unless returns text when there is no better one.
+func unless(better, text string) string {
+	if better != "" {
+		return ""
+	}
+	return text
+}
+
 // loopItem is something that happened, in order.
 type loopItem struct {
 	at                   time.Time
@@ -343,7 +374,7 @@ func (p *Pages) loopOf(ctx context.Context, l Lang, env string, alerts []monitor
 	}
 	for _, a := range alerts {
 		row := alertOf(l, a)
-		out = append(out, loopItem{at: a.OpenedAt, Class: row.Class, Symbol: row.Symbol, Title: l.T("loop.alert", row.Kind), Said: a.Title})
+		out = append(out, loopItem{at: a.OpenedAt, Class: row.Class, Symbol: row.Symbol, Title: l.T("loop.alert", row.Kind), Text: row.Short, Said: unless(row.Short, a.Title)})
 	}
 	retrains, err := p.Monitors.Retrains(ctx, env, 10)
 	if err != nil {

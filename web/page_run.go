@@ -205,7 +205,7 @@ func timeline(l Lang, run pipeline.Run, steps []pipeline.StepRun) []stepRow {
 	total := lasted(run.StartedAt, run.EndedAt).Seconds()
 	var rows []stepRow
 	for _, s := range steps {
-		row := stepRow{Name: s.Step, Title: stepTitle(s), State: s.State, Reason: s.Reason, Attempt: s.Attempt,
+		row := stepRow{Name: s.Step, Title: stepTitle(s), State: s.State, Reason: s.Reason, Attempt: s.Attempt, Took: "–",
 			Link: fmt.Sprintf("/runs/%d?step=%s&cell=%d#log", run.Number, s.Step, s.Cell)}
 		if !s.StartedAt.IsZero() {
 			start := s.StartedAt.Sub(run.StartedAt).Seconds()

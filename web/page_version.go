@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"lastro"
 	"lastro/deploy"
@@ -67,7 +68,7 @@ func (p *Pages) version(r *http.Request, l Lang) (string, page, error) {
 		return "", page{}, err
 	}
 	body.State, body.Verdict = versionVerdict(l, v, body.Decision, allowed, places)
-	body.Why = versionWhy(l, body.Decision, allowed, reason)
+	body.Why = versionWhy(l, body, allowed, reason)
 	if body.Intact, err = p.intact(ctx, v); err != nil {
 		return "", page{}, err
 	}
@@ -185,9 +186,9 @@ func versionVerdict(l Lang, v registry.Version, d *gate.Decision, allowed bool, 
 	case d == nil:
 		return "skipped", l.T("version.unasked", name)
 	case d.Verdict == gate.Failed:
-		return "failed", l.T("version.blocked", name, rulesNotHeld(*d), len(d.Results))
+		return "failed", l.Plural("version.blocked", len(notHeld(*d)), name, len(notHeld(*d)), len(d.Results))
 	case !allowed:
-		return "waiting", l.T("version.waiting", name, rulesNotHeld(*d), len(d.Results))
+		return "waiting", l.Plural("version.waiting", len(notHeld(*d)), name, len(notHeld(*d)), len(d.Results))
 	}
 	for _, pl := range places {
 		if pl.rollout != nil && pl.rollout.State == deploy.RolledBack {
@@ -202,32 +203,33 @@ func versionVerdict(l Lang, v registry.Version, d *gate.Decision, allowed bool, 
 	return "passed", l.T("version.may", name)
 }
 
-func rulesNotHeld(d gate.Decision) int {
-	n := 0
+// notHeld lists the rules that block or wait.
+func notHeld(d gate.Decision) []string {
+	var out []string
 	for _, r := range d.Results {
 		if r.Outcome == gate.Failed || r.Outcome == gate.Waiting {
-			n++
+			out = append(out, r.Rule.Name)
 		}
 	}
-	return n
+	return out
 }
 
-// versionWhy is the gate's answer in one line.
-func versionWhy(l Lang, d *gate.Decision, allowed bool, reason string) []phrase {
+// versionWhy is the gate's answer in one line; reason is the gate's own, which
+// knows of waivers that ran out.
+func versionWhy(l Lang, body versionPage, allowed bool, reason string) []phrase {
+	d := body.Decision
 	if d == nil {
 		return []phrase{{Text: l.T("version.undecided_why")}}
 	}
-	held := 0
-	for _, r := range d.Results {
-		if r.Outcome == gate.Passed || r.Outcome == gate.Waived {
-			held++
-		}
+	missed := notHeld(*d)
+	out := []phrase{{Text: l.T("version.held", len(d.Results)-len(missed), len(d.Results), d.ID)}}
+	if len(missed) > 0 {
+		out[0].Text += " " + l.Plural("version.not_held", len(missed), strings.Join(missed, ", "))
 	}
-	text := phrase{Text: l.T("version.held", held, len(d.Results), d.ID)}
-	if !allowed || held < len(d.Results) {
-		text.Said = reason
+	if !allowed && len(body.Waivers) > 0 {
+		out = append(out, phrase{Said: reason})
 	}
-	return []phrase{text}
+	return out
 }
 
 // madeFrom is the chain from data to where the version serves.

@@ -48,14 +48,15 @@ type comparison struct {
 	Asked   bool // the step ran
 	First   bool // there was nothing to compare with
 	Against string
+	N       string // rows compared
 	Rows    []compareRow
 }
 
 type compareRow struct {
-	Metric, Candidate, Champion, Diff, CI, N string
-	Better                                   string // key of the word
-	Class                                    string
-	Dot                                      template.HTML
+	Metric, Candidate, Champion, Diff, CI string
+	Better                                string // key of the word
+	Class                                 string
+	Dot                                   template.HTML
 }
 
 // fairnessReport and compareReport are the parts of the steps' reports that
@@ -168,9 +169,10 @@ func attributeOf(l Lang, name string, f stats.Fairness, report fairnessReport) a
 func comparisonOf(l Lang, c compareReport) comparison {
 	out := comparison{Asked: true, First: c.First, Against: nameOf(c.Against)}
 	for _, x := range c.Comparisons {
+		out.N = l.Int(int64(x.Rows))
 		low, high := span(0.25, x.Diff.CILow, x.Diff.CIHigh, 0)
 		row := compareRow{Metric: metricName(x.Metric), Candidate: l.Num(x.Candidate, 4), Champion: l.Num(x.Champion, 4), Diff: signed(l, x.Diff.Value),
-			CI: l.Interval(x.Diff.CILow, x.Diff.CIHigh, 4), N: l.Int(int64(x.Rows)), Class: "skipped", Better: "compare.same"}
+			CI: l.Interval(x.Diff.CILow, x.Diff.CIHigh, 4), Class: "skipped", Better: "compare.same"}
 		better, worse := x.Diff.CILow > 0, x.Diff.CIHigh < 0
 		if !x.Higher {
 			better, worse = worse, better

@@ -19,7 +19,7 @@ type ruleRow struct {
 	gate.Result
 	Class string
 	Seen  []seen
-	Said  string // what the gate wrote down when it did not hold
+	Said  string // what the gate wrote down when there is no value to show
 	Dot   template.HTML
 }
 
@@ -51,10 +51,13 @@ func (p *Pages) decision(ctx context.Context, l Lang, v registry.Version, allowe
 func ruleOf(l Lang, r gate.Result) ruleRow {
 	row := ruleRow{Result: r, Class: stateClass(string(r.Outcome)), Dot: ruleDot(r)}
 	for _, s := range r.Saw {
-		x := seen{Name: s.Name, Value: valueOf(l, s.Value)}
+		x := seen{Value: valueOf(l, s.Value)}
+		if len(r.Saw) > 1 || s.Missing {
+			x.Name = s.Name
+		}
 		switch {
 		case s.Missing:
-			x.Value = l.T("version.missing")
+			x.Value, row.Said = l.T("version.missing"), r.Message
 		case s.Estimate != nil && s.CILow != nil && s.CIHigh != nil:
 			x.Interval = l.Num(*s.Estimate, 3) + " " + l.Interval(*s.CILow, *s.CIHigh, 3)
 		case s.CILow != nil && s.CIHigh != nil:
@@ -62,7 +65,7 @@ func ruleOf(l Lang, r gate.Result) ruleRow {
 		}
 		row.Seen = append(row.Seen, x)
 	}
-	if r.Outcome != gate.Passed || len(r.Saw) == 0 {
+	if len(r.Saw) == 0 {
 		row.Said = r.Message
 	}
 	return row

@@ -83,7 +83,6 @@ var situations = []struct {
 		h.plane.candidate = good
 		h.plane.candidate.Errors = 30
 		h.tick()
-		h.months()
 	}, map[string]string{"live": "/live/local", "version": "/models/flight-delay/2"}},
 	{"blocked", func(h *house) {
 		h.succeeded()

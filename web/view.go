@@ -4,14 +4,21 @@ package web
 
 import (
 	"html/template"
+	"strings"
 
 	"lastro/pipeline"
 )
 
 // functions are what templates may call besides methods of their data.
 var functions = template.FuncMap{
-	"class":  stateClass,
-	"symbol": stateSymbol,
+	"class":     stateClass,
+	"symbol":    stateSymbol,
+	"breakable": breakable,
+}
+
+// breakable lets a long dotted name wrap after its dots and underscores.
+func breakable(s string) template.HTML {
+	return template.HTML(strings.NewReplacer(".", ".<wbr>", "_", "_<wbr>").Replace(template.HTMLEscapeString(s)))
 }
 
 // stateClass is the CSS class of a state.

@@ -39,6 +39,7 @@ type server struct {
 
 // queued is a run that waits for its turn; number gets its number once it has one.
 type queued struct {
+	ctx    context.Context // of who asked: a run that nobody waits for any more does not begin
 	req    RunRequest
 	number chan numbered
 }
@@ -52,21 +53,26 @@ func newServer(h *House, url string) *server {
 	return &server{house: h, url: url, queue: make(chan queued, 100), cancels: map[int64]context.CancelCauseFunc{}, news: map[string]string{}, troubles: map[string]string{}}
 }
 
-// submit queues a run and waits until it has a number or cannot start.
-func (s *server) submit(req RunRequest) (int64, error) {
-	q := queued{req: req, number: make(chan numbered, 1)}
+// submit queues a run and waits until it has a number, cannot start, or ctx
+// ends. A run that has begun by then goes on.
+func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
+	q := queued{ctx: ctx, req: req, number: make(chan numbered, 1)}
 	select {
 	case s.queue <- q:
 	default:
 		return 0, lastro.Errorf(lastro.EConflict, "a hundred runs wait already")
 	}
-	n := <-q.number
-	return n.run, n.err
+	select {
+	case n := <-q.number:
+		return n.run, n.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
 }
 
 // StartRun implements api.Actions.
-func (s *server) StartRun(_ context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
-	return s.submit(RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}})
+func (s *server) StartRun(ctx context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
+	return s.submit(ctx, RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}})
 }
 
 // runLoop carries out queued runs, one after the other.
@@ -84,6 +90,14 @@ func (s *server) runLoop(ctx context.Context) error {
 // carryOut runs one request. When the server stops, the steps go on under
 // their supervisor and the next server takes over.
 func (s *server) carryOut(ctx context.Context, q queued) {
+	if err := q.ctx.Err(); err != nil {
+		q.number <- numbered{0, err}
+		return
+	}
+	if run, ok, err := s.house.retrainRun(ctx, q.req.once); ok || err != nil {
+		q.number <- numbered{run, err} // asked for twice while the first waited
+		return
+	}
 	ctx, stop := detached(ctx)
 	defer stop(nil)
 	watch := &numberer{server: s, q: q, stop: stop}
@@ -91,20 +105,21 @@ func (s *server) carryOut(ctx context.Context, q queued) {
 	q.req.Notes = func(line string) { s.house.Log.Info("preparing", "line", line) }
 	out, err := s.house.Run(ctx, q.req)
 	watch.tell(numbered{out.Run.Number, err})
-	s.forget(out.Run.Number)
+	s.forget(watch)
 	if err != nil && !errors.Is(err, pipeline.ErrDetach) {
 		s.house.Log.Error("run stopped", "run", out.Run.Number, "err", err)
 		return
 	}
-	s.follow(ctx, out)
+	s.follow(ctx, out, time.Time{})
 }
 
-// follow offers what a run made to the environments.
-func (s *server) follow(ctx context.Context, out RunResult) {
+// follow offers what a run made to the environments, except those that got a
+// release after since (zero = whenever).
+func (s *server) follow(ctx context.Context, out RunResult, since time.Time) {
 	if out.Decision == nil || out.Decision.Verdict != gate.Passed {
 		return
 	}
-	if err := s.house.offer(ctx, *out.Version, out.Decision.ID); err != nil {
+	if err := s.house.offer(ctx, *out.Version, out.Decision.ID, out.Reused, since); err != nil {
 		s.house.Log.Error("the version was not offered", "version", out.Version.Ref(), "err", err)
 	}
 }
@@ -122,6 +137,7 @@ type numberer struct {
 	q      queued
 	stop   context.CancelCauseFunc
 	once   sync.Once
+	run    int64 // guarded by server.mu
 }
 
 func (n *numberer) tell(v numbered) { n.once.Do(func() { n.q.number <- v }) }
@@ -133,6 +149,7 @@ func (n *numberer) RunChanged(r pipeline.Run) {
 	}
 	n.server.mu.Lock()
 	n.server.cancels[r.Number] = n.stop
+	n.run = r.Number
 	n.server.mu.Unlock()
 	n.tell(numbered{r.Number, nil})
 }
@@ -143,10 +160,10 @@ func (n *numberer) StepChanged(pipeline.StepRun) {}
 // LogLine implements pipeline.Observer.
 func (n *numberer) LogLine(int64, string, int, string) {}
 
-func (s *server) forget(run int64) {
+func (s *server) forget(n *numberer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.cancels, run)
+	delete(s.cancels, n.run)
 }
 
 // CancelRun implements api.Actions.
@@ -163,8 +180,8 @@ func (s *server) CancelRun(_ context.Context, number int64, by lastro.Actor) err
 
 // Release implements api.Actions.
 func (s *server) Release(ctx context.Context, environment, model string, version int, by lastro.Actor, why string) (deploy.Release, deploy.Rollout, error) {
-	if s.house.Project != nil {
-		if _, ok := s.house.Project.Environment(environment); !ok {
+	if s.house.Project() != nil {
+		if _, ok := s.house.Project().Environment(environment); !ok {
 			return deploy.Release{}, deploy.Rollout{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no environment %q", environment)
 		}
 	}
@@ -218,10 +235,10 @@ func (s *server) Evaluate(ctx context.Context, environment string) (monitor.Repo
 }
 
 func (h *House) monitors() []monitor.Spec {
-	if h.Project == nil {
+	if h.Project() == nil {
 		return nil
 	}
-	return h.Project.Monitors
+	return h.Project().Monitors
 }
 
 // ReadLog implements api.Actions; at most 256 KiB a call.

@@ -32,7 +32,7 @@ func Connect(p Paths) (*Client, bool) {
 	if t := os.Getenv("LASTRO_TOKEN"); t != "" {
 		a.Token = t
 	}
-	return &Client{address: a, http: &http.Client{Timeout: 2 * time.Minute}}, true
+	return &Client{address: a, http: &http.Client{}}, true
 }
 
 // URL is the server's address.
@@ -56,6 +56,11 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 			return err
 		}
 		body = bytes.NewReader(raw)
+	}
+	if path != "/runs" { // a run is answered when it begins: it may wait for another, or for packages
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, 2*time.Minute, errSlow)
+		defer cancel()
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.address.URL+"/api/v1"+path, body)
 	if err != nil {
@@ -81,6 +86,8 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	return json.NewDecoder(res.Body).Decode(out)
 }
+
+var errSlow = &lastro.Error{Code: lastro.EServer, ID: "L0409", Msg: "the server has not answered within two minutes", Hint: "lastro ls runs says whether it is busy; its log says with what"}
 
 // problemError turns a problem document back into the error it was made of.
 func problemError(res *http.Response) error {

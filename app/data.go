@@ -19,7 +19,7 @@ import (
 
 // CheckDataset evaluates a dataset's contract on what it contains now.
 func (h *House) CheckDataset(ctx context.Context, name string) (data.Report, error) {
-	spec, ok := h.Project.Dataset(name)
+	spec, ok := h.Project().Dataset(name)
 	if !ok {
 		return data.Report{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no dataset %q", name)
 	}
@@ -87,7 +87,7 @@ type Proposal struct {
 // the edit on the branch data/DATASET-DIGEST without touching the work tree.
 func (h *House) Propose(ctx context.Context, name string, dryRun bool) (Proposal, error) {
 	out := Proposal{Dataset: name}
-	spec, ok := h.Project.Dataset(name)
+	spec, ok := h.Project().Dataset(name)
 	if !ok || spec.Contract == "" {
 		return out, lastro.Errorf(lastro.EInvalid, "dataset %q has no contract to change", name)
 	}
@@ -205,7 +205,7 @@ func Drift(ctx context.Context, r DriftRequest) ([]ColumnDrift, error) {
 	}
 	var out []ColumnDrift
 	err := withEngine(func(e data.Engine) error {
-		w := watch{h: &House{Data: e}}
+		w := watch{&House{Data: e}}
 		reference, err := w.columns(ctx, data.Files(below(r.Dir, r.Reference)), r.Columns, nil)
 		if err != nil {
 			return err

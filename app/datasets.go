@@ -15,19 +15,22 @@ import (
 	"lastro/blob"
 	"lastro/data"
 	"lastro/pipeline"
+	"lastro/project"
 )
 
 // datasets takes versions of a project's datasets for the engine: content is
 // stored, then checked against the contract before any step reads it.
 type datasets struct {
 	h *House
+	// project says where datasets are: the folder as it is, also for older code.
+	project *project.Project
 	// notes receives warnings of contracts with on_fail: warn.
 	notes func(string)
 }
 
 // Snapshot stores what a dataset contains now.
 func (d datasets) Snapshot(ctx context.Context, name string) (pipeline.Dataset, error) {
-	spec, ok := d.h.Project.Dataset(name)
+	spec, ok := d.project.Dataset(name)
 	if !ok {
 		return pipeline.Dataset{}, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no dataset %q", name)
 	}
@@ -141,7 +144,7 @@ func (d datasets) Without(ctx context.Context, ds pipeline.Dataset, hidden []str
 // With stores a copy of a table with sensitive columns of the dataset that it
 // was made from joined back by key.
 func (d datasets) With(ctx context.Context, ds pipeline.Dataset, table lastro.Digest, file string, columns []string) (lastro.Digest, error) {
-	spec, ok := d.h.Project.Dataset(ds.Name)
+	spec, ok := d.project.Dataset(ds.Name)
 	if !ok || len(spec.Key) == 0 {
 		return "", &lastro.Error{Code: lastro.EInvalid, ID: "L0207", Pos: spec.Pos, Msg: fmt.Sprintf("dataset %q has no key, so its sensitive columns cannot be joined back", ds.Name),
 			Hint: "name the columns that identify a row: key: [...]"}
@@ -191,6 +194,7 @@ func (h *House) derived(ctx context.Context, parts []string, make func() (lastro
 	if err := os.MkdirAll(filepath.Dir(memo), 0o700); err != nil {
 		return "", diskError(err)
 	}
+	// Half a memo after a crash is no digest, and is made again.
 	return digest, diskError(os.WriteFile(memo, []byte(digest), 0o600))
 }
 
@@ -244,7 +248,7 @@ func (h *House) projectEntry(ctx context.Context, e blob.Entry, from, out string
 
 // labelTable is the newest content of the dataset that brings labels.
 func (h *House) labelTable(ctx context.Context, name string) (data.Table, data.Spec, error) {
-	spec, ok := h.Project.Dataset(name)
+	spec, ok := h.Project().Dataset(name)
 	if !ok {
 		return data.Table{}, spec, lastro.Errorf(lastro.ENotFound, "lastro.yaml declares no dataset %q", name)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"lastro"
 	"lastro/auth"
@@ -29,10 +30,9 @@ import (
 
 // House is a state directory with everything that works on it.
 type House struct {
-	Paths   Paths
-	Project *project.Project // nil for a server without one
-	Clock   lastro.Clock
-	Log     *slog.Logger
+	Paths Paths
+	Clock lastro.Clock
+	Log   *slog.Logger
 
 	DB        *store.DB
 	Blobs     *file.Store
@@ -47,18 +47,27 @@ type House struct {
 	Deploys   *deploy.Service
 	Monitors  *monitor.Service
 
+	inForce atomic.Pointer[project.Project]
 	known   *source.StatCache
+	closing sync.Mutex
 	cleanup []func() error // run in reverse order by Close
 	// trackOnce starts the door through which steps reach tracking.
 	trackOnce sync.Once
 	trackErr  error
 	running   sync.Mutex // one run at a time
 	// submit queues a run in a living server; nil in other commands.
-	submit    func(RunRequest) (int64, error)
+	submit    func(context.Context, RunRequest) (int64, error)
 	execOnce  sync.Once
 	exec      *lateExecutor
 	endpoints string // host:port of the data plane
+	// segments is held for writing while a segment of a request log is replaced
+	// by its Parquet, for reading while segments are read.
+	segments sync.RWMutex
 }
+
+// Project is the lastro.yaml in force; nil for a server without one. The next
+// call may return a newer one: what must see one state calls it once.
+func (h *House) Project() *project.Project { return h.inForce.Load() }
 
 // OpenOptions say how to open a state directory.
 type OpenOptions struct {
@@ -77,7 +86,8 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h = &House{Paths: o.Paths, Project: o.Project, endpoints: o.Endpoints, Clock: lastro.SystemClock{}, Log: o.Log}
+	h = &House{Paths: o.Paths, endpoints: o.Endpoints, Clock: lastro.SystemClock{}, Log: o.Log}
+	h.inForce.Store(o.Project)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.Close())
@@ -95,8 +105,8 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	if err := h.openCapabilities(); err != nil {
 		return h, err
 	}
-	if !o.ReadOnly && h.Project != nil && h.Project.Model != nil {
-		return h, h.Registry.Declare(ctx, lastro.System("project"), []registry.Spec{*h.Project.Model})
+	if !o.ReadOnly && h.Project() != nil && h.Project().Model != nil {
+		return h, h.Registry.Declare(ctx, lastro.System("project"), []registry.Spec{*h.Project().Model})
 	}
 	return h, nil
 }
@@ -135,20 +145,27 @@ func (h *House) openCapabilities() error {
 	h.Checker = &data.Checker{Store: h.DataStore, Engine: h.Data, Clock: h.Clock}
 	h.known = source.OpenStatCache(filepath.Join(h.Paths.State, "stat-cache"))
 	h.Deploys = h.newDeploys(self)
-	h.Monitors = monitor.New(monitor.Options{Source: watch{h: h, target: h.targetColumn()}, Store: store.NewMonitor(h.DB),
+	h.Monitors = monitor.New(monitor.Options{Source: watch{h}, Store: store.NewMonitor(h.DB),
 		Eval: evalNumbers, Trigger: retrainer{h}, Log: h.Log})
 	return nil
 }
 
-func (h *House) onClose(f func() error) { h.cleanup = append(h.cleanup, f) }
+func (h *House) onClose(f func() error) {
+	h.closing.Lock()
+	defer h.closing.Unlock()
+	h.cleanup = append(h.cleanup, f)
+}
 
 // Close lets go of everything; steps and endpoints go on.
 func (h *House) Close() error {
-	var errs []error
-	for i := len(h.cleanup) - 1; i >= 0; i-- {
-		errs = append(errs, h.cleanup[i]())
-	}
+	h.closing.Lock()
+	cleanup := h.cleanup
 	h.cleanup = nil
+	h.closing.Unlock()
+	var errs []error
+	for i := len(cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, cleanup[i]())
+	}
 	return errors.Join(errs...)
 }
 

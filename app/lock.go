@@ -31,7 +31,8 @@ func takeLock(p Paths, command string) (*lock, error) {
 	if err != nil {
 		return nil, diskError(err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = flock(f)
+	if err != nil {
 		defer f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock the state directory: %w", err)
@@ -52,6 +53,18 @@ func takeLock(p Paths, command string) (*lock, error) {
 		return nil, diskError(err)
 	}
 	return &lock{f}, nil
+}
+
+// flock takes the lock. Commands that only look hold it for an instant, so it
+// is tried for longer than that.
+func flock(f *os.File) error {
+	for try := 0; ; try++ {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || try == 10 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func heldError(h Holder) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"lastro"
@@ -22,12 +23,12 @@ func (s *server) loops() []func(context.Context) error {
 	return []func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.resume}
 }
 
-// every calls f now and then each period; a failure is logged once until it
-// changes, so that a lasting one does not fill the log.
-func (s *server) every(ctx context.Context, period time.Duration, what string, f func(context.Context) error) error {
+// every calls f now and then after each period; a failure is logged once until
+// it changes, so that a lasting one does not fill the log. While f fails, the
+// pause doubles up to slowest.
+func (s *server) every(ctx context.Context, period, slowest time.Duration, what string, f func(context.Context) error) error {
 	var last string
-	t := time.NewTicker(period)
-	defer t.Stop()
+	pause := period
 	for {
 		err := f(ctx)
 		if ctx.Err() != nil {
@@ -36,15 +37,17 @@ func (s *server) every(ctx context.Context, period time.Duration, what string, f
 		s.setTrouble(what, err)
 		switch {
 		case err == nil:
-			last = ""
+			last, pause = "", period
 		case err.Error() != last:
 			last = err.Error()
 			s.house.Log.Error(what+" failed, trying again", "err", err)
+		default:
+			pause = min(2*pause, slowest)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.C:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -60,12 +63,12 @@ func (s *server) setTrouble(what string, err error) {
 }
 
 func (s *server) rolloutLoop(ctx context.Context) error {
-	return s.every(ctx, 500*time.Millisecond, "rollouts", s.house.Deploys.Tick)
+	return s.every(ctx, 500*time.Millisecond, 2*time.Second, "rollouts", s.house.Deploys.Tick)
 }
 
 // watchLoop looks for news: a changed lastro.yaml, new data, new answers.
 func (s *server) watchLoop(ctx context.Context) error {
-	return s.every(ctx, 2*time.Second, "monitors", func(ctx context.Context) error {
+	return s.every(ctx, 2*time.Second, 30*time.Second, "monitors", func(ctx context.Context) error {
 		s.reload()
 		return s.watch(ctx)
 	})
@@ -75,7 +78,7 @@ func (s *server) watchLoop(ctx context.Context) error {
 // last good one in force.
 func (s *server) reload() {
 	h := s.house
-	if h.Project == nil {
+	if h.Project() == nil {
 		return
 	}
 	mark := fileMark(filepath.Join(h.Paths.Project, project.FileName))
@@ -91,14 +94,16 @@ func (s *server) reload() {
 		h.Log.Warn("the edited lastro.yaml has problems; the one before stays in force", "err", err)
 		return
 	}
-	h.setProject(p)
+	h.inForce.Store(p)
+	clear(s.news) // other rules may see other things in the same rows
+	s.news["lastro.yaml"] = mark
 }
 
 // watch measures environments whose request log or labels have changed.
 func (s *server) watch(ctx context.Context) error {
 	var errs []error
 	for _, spec := range s.house.monitors() {
-		mark := s.house.newsOf(spec)
+		mark := s.house.newsOf(ctx, spec)
 		if s.news[spec.Environment] == mark {
 			continue
 		}
@@ -112,10 +117,13 @@ func (s *server) watch(ctx context.Context) error {
 }
 
 // newsOf is a mark that changes when the monitor may see something new.
-func (h *House) newsOf(spec monitor.Spec) string {
+func (h *House) newsOf(ctx context.Context, spec monitor.Spec) string {
 	mark := folderMark(h.Paths.RequestLog(spec.Environment))
+	if live, err := h.Deploys.Store.Current(ctx, spec.Environment); err == nil {
+		mark += fmt.Sprintf("|release %d", live.Release)
+	}
 	if spec.Performance != nil {
-		if d, ok := h.Project.Dataset(spec.Performance.Labels); ok {
+		if d, ok := h.Project().Dataset(spec.Performance.Labels); ok {
 			mark += "|" + folderMark(filepath.Join(h.Paths.Project, filepath.FromSlash(d.Source)))
 		}
 	}
@@ -147,10 +155,11 @@ func folderMark(path string) string {
 // succeeded runs that were not decided yet.
 func (s *server) resume(ctx context.Context) error {
 	h := s.house
-	if h.Project == nil {
+	p := h.Project()
+	if p == nil {
 		return nil
 	}
-	left, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: h.Project.Name, Unfinished: true, Limit: 1})
+	left, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: p.Name, Unfinished: true, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -159,7 +168,7 @@ func (s *server) resume(ctx context.Context) error {
 	}
 	run := left[0]
 	h.Log.Info("taking over a run", "run", run.Ref())
-	if _, err := s.submit(RunRequest{Params: run.Params, Event: run.Event, Actor: run.Actor, Commit: takeOverCommit(run)}); err != nil {
+	if _, err := s.submit(ctx, RunRequest{Params: run.Params, Event: run.Event, Actor: run.Actor, Commit: takeOverCommit(run)}); err != nil {
 		h.Log.Error("the run could not be taken over", "run", run.Ref(), "err", err)
 	}
 	return nil
@@ -174,37 +183,65 @@ func takeOverCommit(run pipeline.Run) string {
 	return ""
 }
 
-// settle decides about the newest succeeded run when a crash came in between.
+// settle finishes what a crash between the end of the newest run and its offer
+// left undone; what was decided stays decided. A run that a command made while
+// no server was there is offered here too.
 func (s *server) settle(ctx context.Context) error {
-	h := s.house
-	if h.Project.Model == nil {
+	h, p := s.house, s.house.Project()
+	if p.Model == nil {
 		return nil
 	}
-	runs, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: h.Project.Name, Limit: 1})
+	runs, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: p.Name, Limit: 1})
 	if err != nil || len(runs) == 0 || runs[0].State != pipeline.Succeeded {
 		return err
 	}
-	decided, err := h.Gates.List(ctx, gate.Filter{Model: h.Project.Model.Name, Limit: 20})
-	if err != nil {
-		return err
-	}
-	for _, d := range decided {
-		if d.Subject.Run == fmt.Sprint(runs[0].Number) {
-			return nil
-		}
-	}
 	out := RunResult{Run: runs[0]}
-	if err := h.promote(ctx, &out, h.Project, lastro.System("engine")); err != nil {
+	decided, err := h.decidedOf(ctx, &out, p)
+	if err == nil && !decided {
+		err = h.promote(ctx, &out, p, lastro.System("engine"))
+	}
+	if err != nil {
 		h.Log.Error("the run was not decided", "run", runs[0].Ref(), "err", err)
 		return nil
 	}
-	s.follow(ctx, out)
+	s.follow(ctx, out, runs[0].EndedAt)
 	return nil
 }
 
-// setProject makes an edited lastro.yaml the one in force.
-func (h *House) setProject(p *project.Project) {
-	h.running.Lock()
-	defer h.running.Unlock()
-	h.Project = p
+// decidedOf finds the version and decision of a run, and lets candidate follow
+// a decision that passed when nothing has moved it since.
+func (h *House) decidedOf(ctx context.Context, out *RunResult, p *project.Project) (bool, error) {
+	steps, err := h.Runs.StepRuns(ctx, out.Run.Number)
+	if err != nil {
+		return false, err
+	}
+	_, artifact, ok := modelArtifact(steps, *p.Model)
+	if !ok {
+		return true, nil // a run of some steps only: there is nothing to decide
+	}
+	v, ok, err := h.versionWith(ctx, p.Model.Name, artifact.Digest)
+	if err != nil || !ok {
+		return false, err
+	}
+	d, err := h.Gates.ForVersion(ctx, v.Model, strconv.Itoa(v.Number))
+	if lastro.Is(err, lastro.ENotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	out.Version, out.Decision, out.Reused = &v, &d, true
+	if d.Verdict != gate.Passed {
+		return true, nil
+	}
+	moves, err := h.Registry.AliasHistory(ctx, v.Model, "candidate")
+	if err != nil && !lastro.Is(err, lastro.ENotFound) {
+		return true, err
+	}
+	for _, m := range moves {
+		if m.At.After(d.At) {
+			return true, nil
+		}
+	}
+	return true, h.Registry.SetAlias(ctx, lastro.System("gate"), v.Model, "candidate", v.Number, d.ID)
 }

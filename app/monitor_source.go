@@ -17,10 +17,7 @@ import (
 
 // watch gives the monitor its rows: the request log of the data plane, the
 // outputs of the runs that made the versions, and the label datasets.
-type watch struct {
-	h      *House
-	target string // column of the truth
-}
+type watch struct{ h *House }
 
 func (w watch) Newest(ctx context.Context, environment string) (time.Time, error) {
 	n, err := w.h.count(ctx, data.CountRequest{Table: w.log(environment, monitor.Release{}, data.Window{}), Time: "_event_time"})
@@ -201,7 +198,7 @@ func toStats(c data.Column) stats.Column {
 // output named predictions with a column score beside the truth.
 func (w watch) ReferenceScores(ctx context.Context, r monitor.Release) (truth, score []float64, err error) {
 	step, ok := w.h.predictionsStep()
-	if !ok || w.target == "" {
+	if !ok || w.h.targetColumn() == "" {
 		return nil, nil, nil
 	}
 	path, err := w.artifact(ctx, r, step, "predictions")
@@ -216,7 +213,7 @@ func (w watch) ReferenceScores(ctx context.Context, r monitor.Release) (truth, s
 		return nil, nil, nil
 	}
 	t := data.Table{Files: []data.File{path}}
-	s, err := w.h.Data.Scores(ctx, data.ScoresRequest{Log: t, Labels: t, Join: key, Score: "score", Label: w.target})
+	s, err := w.h.Data.Scores(ctx, data.ScoresRequest{Log: t, Labels: t, Join: key, Score: "score", Label: w.h.targetColumn()})
 	return s.Label, s.Score, err
 }
 
@@ -233,7 +230,7 @@ func (w watch) Scores(ctx context.Context, q monitor.WindowQuery) ([]float64, er
 }
 
 func (w watch) Scored(ctx context.Context, q monitor.LabelQuery) (monitor.Scored, error) {
-	if w.target == "" {
+	if w.h.targetColumn() == "" {
 		return monitor.Scored{}, &lastro.Error{Code: lastro.EInvalid, ID: "L0601", Msg: "the monitor does not know which column is the truth",
 			Hint: "name it in a step: uses: lastro/compare, with: {target: COLUMN}"}
 	}
@@ -256,7 +253,7 @@ func (w watch) Scored(ctx context.Context, q monitor.LabelQuery) (monitor.Scored
 	if !hasFiles(t) {
 		return out, nil
 	}
-	s, err := w.h.Data.Scores(ctx, data.ScoresRequest{Log: t, Labels: labels, Join: q.Join, Label: w.target})
+	s, err := w.h.Data.Scores(ctx, data.ScoresRequest{Log: t, Labels: labels, Join: q.Join, Label: w.h.targetColumn()})
 	if err != nil {
 		return out, err
 	}

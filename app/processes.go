@@ -26,7 +26,7 @@ func Serve(ctx context.Context, p Paths, listen string, log *slog.Logger) error 
 		return err
 	}
 	return serve.Run(ctx, serve.Options{Dir: p.Serve(), Socket: p.serveSocket(), Listen: listen, Log: log,
-		Runtimes: []serve.Runtime{&onnx.Runtime{Command: []string{self, "onnx-worker"}}, &python.Runtime{}}})
+		Runtimes: []serve.Runtime{&onnx.Runtime{Command: []string{self, "onnx-worker"}, Library: onnxLibrary}, &python.Runtime{}}})
 }
 
 func (p Paths) serveSocket() string { return filepath.Join(p.Run(), "serve.sock") }

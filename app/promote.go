@@ -65,17 +65,11 @@ func modelArtifact(steps []pipeline.StepRun, m registry.Spec) (pipeline.StepRun,
 
 // register creates the version, or finds the one that has these bytes already.
 func (h *House) register(ctx context.Context, run pipeline.Run, p *project.Project, s pipeline.StepRun, a pipeline.Artifact, actor lastro.Actor) (registry.Version, error) {
-	known, err := h.Registry.VersionsOf(ctx, p.Model.Name)
-	if err != nil && !lastro.Is(err, lastro.ENotFound) {
-		return registry.Version{}, err
-	}
-	for _, v := range known {
-		if v.Digest == a.Digest {
-			return v, nil
-		}
+	if v, ok, err := h.versionWith(ctx, p.Model.Name, a.Digest); ok || err != nil {
+		return v, err
 	}
 	v := registry.Version{Model: p.Model.Name, Digest: a.Digest, Run: strconv.FormatInt(run.Number, 10), Step: s.Step, Commit: run.Git.Commit, By: actor,
-		Lock: lastro.Digest(s.Ingredients["runtime"]), Tags: map[string]string{}}
+		Lock: lastro.Digest(s.Ingredients["python"]), Tags: map[string]string{}}
 	if s.CachedFrom != 0 {
 		v.Run = strconv.FormatInt(s.CachedFrom, 10)
 	}
@@ -88,8 +82,22 @@ func (h *House) register(ctx context.Context, run pipeline.Run, p *project.Proje
 	for name, value := range s.Facts {
 		v.Tags[name] = strconv.FormatFloat(value, 'g', 6, 64)
 	}
-	v, _, err = h.Registry.Register(ctx, registry.Registration{Version: v, Once: true})
+	v, _, err := h.Registry.Register(ctx, registry.Registration{Version: v, Once: true})
 	return v, err
+}
+
+// versionWith finds the version that has these bytes.
+func (h *House) versionWith(ctx context.Context, model string, d lastro.Digest) (registry.Version, bool, error) {
+	known, err := h.Registry.VersionsOf(ctx, model)
+	if err != nil && !lastro.Is(err, lastro.ENotFound) {
+		return registry.Version{}, false, err
+	}
+	for _, v := range known {
+		if v.Digest == d {
+			return v, true, nil
+		}
+	}
+	return registry.Version{}, false, nil
 }
 
 // decide asks the gate, unless it was asked already about the same bytes with

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"lastro"
 	"lastro/deploy"
@@ -36,10 +37,10 @@ func (h *House) newDeploys(self string) *deploy.Service {
 		Aliases: aliases{h},
 		Eval:    evalRollback,
 		Spec: func(name string) (deploy.Spec, bool) {
-			if h.Project == nil {
+			if h.Project() == nil {
 				return deploy.Spec{}, false
 			}
-			return h.Project.Environment(name)
+			return h.Project().Environment(name)
 		},
 		Clock: h.Clock, Log: h.Log,
 	}
@@ -110,10 +111,10 @@ func (h *House) Release(ctx context.Context, environment, model string, number i
 // settings tells the data plane which columns are not the model's.
 func (h *House) settings(v registry.Version) deploy.Settings {
 	s := deploy.Settings{Lock: v.Lock, Run: v.Run}
-	if h.Project == nil {
+	if h.Project() == nil {
 		return s
 	}
-	for _, d := range h.Project.Datasets {
+	for _, d := range h.Project().Datasets {
 		if len(d.Key) == 1 && s.JoinKey == "" {
 			s.JoinKey = d.Key[0]
 		}
@@ -121,7 +122,7 @@ func (h *House) settings(v registry.Version) deploy.Settings {
 			s.EventTime = d.EventTime
 		}
 	}
-	for _, m := range h.Project.Monitors {
+	for _, m := range h.Project().Monitors {
 		if m.Performance != nil && m.Performance.Join != "" {
 			s.JoinKey = m.Performance.Join
 		}
@@ -130,13 +131,25 @@ func (h *House) settings(v registry.Version) deploy.Settings {
 }
 
 // offer starts the rollouts that a version with a passing decision is due to:
-// every declared environment that follows an alias of its model.
-func (h *House) offer(ctx context.Context, v registry.Version, why string) error {
-	if h.Project == nil {
+// every declared environment that follows an alias of its model. Somebody may
+// have acted since: an environment with a release newer than since is left
+// alone. So is one that has just rolled back this very version, when nothing
+// new speaks for it; a person can still deploy it by name.
+func (h *House) offer(ctx context.Context, v registry.Version, why string, reused bool, since time.Time) error {
+	p := h.Project()
+	if p == nil {
 		return nil
 	}
-	for _, env := range h.Project.Environments {
+	for _, env := range p.Environments {
 		if env.Model != v.Model {
+			continue
+		}
+		over, err := h.settled(ctx, env.Name, v, reused, since)
+		if err != nil {
+			return err
+		}
+		if over != "" {
+			h.Log.Info("not offered again", "version", v.Ref(), "environment", env.Name, "because", over)
 			continue
 		}
 		if _, _, err := h.Release(ctx, env.Name, v.Model, v.Number, byRollouts, why); err != nil {
@@ -146,15 +159,35 @@ func (h *House) offer(ctx context.Context, v registry.Version, why string) error
 	return nil
 }
 
+// settled says why an environment is not to be offered a version; "" when it is.
+func (h *House) settled(ctx context.Context, environment string, v registry.Version, reused bool, since time.Time) (string, error) {
+	newest, err := h.Deploys.Store.Releases(ctx, environment, 1)
+	if err != nil || len(newest) == 0 {
+		return "", err
+	}
+	r := newest[0]
+	if !since.IsZero() && r.At.After(since) {
+		return "a release was made since the run", nil
+	}
+	if !reused || r.Model != v.Model || r.Version != v.Number {
+		return "", nil
+	}
+	rollouts, err := h.Deploys.Store.Rollouts(ctx, environment, 1)
+	if err == nil && len(rollouts) > 0 && rollouts[0].Release == r.Number && rollouts[0].State == deploy.RolledBack {
+		return "it was rolled back: " + rollouts[0].Reason, nil
+	}
+	return "", err
+}
+
 // championOf finds what lastro/compare compares with.
 type championOf struct{ h *House }
 
 // Champion implements compare.Champions.
 func (c championOf) Champion(ctx context.Context, alias string) (compare.Champion, bool, error) {
-	if c.h.Project == nil || c.h.Project.Model == nil {
+	if c.h.Project() == nil || c.h.Project().Model == nil {
 		return compare.Champion{}, false, nil
 	}
-	v, err := c.h.Registry.ByAlias(ctx, c.h.Project.Model.Name, alias)
+	v, err := c.h.Registry.ByAlias(ctx, c.h.Project().Model.Name, alias)
 	if lastro.Is(err, lastro.ENotFound) {
 		return compare.Champion{}, false, nil
 	}
@@ -199,16 +232,16 @@ func (h *House) versionOf(ctx context.Context, ref lastro.Ref) (registry.Version
 // targetColumn is the truth's column: what lastro/compare is told, else what
 // lastro/fairness is told.
 func (h *House) targetColumn() string {
-	if h.Project == nil {
+	if h.Project() == nil {
 		return ""
 	}
 	var with struct{ Target, Outcome string }
-	for _, s := range h.Project.Pipeline.Steps {
+	for _, s := range h.Project().Pipeline.Steps {
 		if s.Kind == "lastro/compare" && json.Unmarshal(s.With, &with) == nil && with.Target != "" {
 			return with.Target
 		}
 	}
-	for _, s := range h.Project.Pipeline.Steps {
+	for _, s := range h.Project().Pipeline.Steps {
 		if s.Kind == "lastro/fairness" && json.Unmarshal(s.With, &with) == nil && with.Outcome != "" {
 			return with.Outcome
 		}
@@ -218,7 +251,7 @@ func (h *House) targetColumn() string {
 
 // keyOf is the column that identifies a row of the first dataset with a key.
 func (h *House) keyOf() string {
-	for _, d := range h.Project.Datasets {
+	for _, d := range h.Project().Datasets {
 		if len(d.Key) == 1 {
 			return d.Key[0]
 		}
@@ -228,7 +261,7 @@ func (h *House) keyOf() string {
 
 // predictionsStep is the step that keeps held-out predictions.
 func (h *House) predictionsStep() (string, bool) {
-	for _, s := range h.Project.Pipeline.Steps {
+	for _, s := range h.Project().Pipeline.Steps {
 		for _, o := range s.Outputs {
 			if o.Name == "predictions" {
 				return s.Name, true

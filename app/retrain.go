@@ -4,11 +4,10 @@ package app
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"lastro"
 	"lastro/monitor"
+	"lastro/pipeline"
 )
 
 // retrainer starts the run that an alert asks for: the commit of the live
@@ -24,16 +23,38 @@ func (r retrainer) Retrain(ctx context.Context, req monitor.Retrain) (lastro.Ref
 	if r.h.submit == nil {
 		return "", lastro.Errorf(lastro.EErrored, "retrains are started by lastro up only")
 	}
-	run, err := r.h.submit(RunRequest{Commit: v.Commit, Actor: lastro.System("monitor"), Event: map[string]any{
+	if run, ok, err := r.h.retrainRun(ctx, req.ID); ok || err != nil {
+		return runRef(run), err
+	}
+	run, err := r.h.submit(ctx, RunRequest{once: req.ID, Commit: v.Commit, Actor: lastro.System("monitor"), Event: map[string]any{
 		"kind": "alert", "alert": string(req.Alert), "reason": req.Reason, "request": req.ID}})
 	if err != nil {
 		return "", err
 	}
-	return lastro.NewRef("run", strconv.FormatInt(run, 10), ""), nil
+	return runRef(run), nil
 }
 
-// retrainOf finds the run that a request started already.
-func retrainOf(event map[string]any) (string, bool) {
-	id, ok := event["request"].(string)
-	return id, ok && strings.TrimSpace(id) != ""
+func runRef(run int64) lastro.Ref {
+	if run == 0 {
+		return ""
+	}
+	return pipeline.RunRef(run)
+}
+
+// retrainRun finds the run that a request started already: a crash may have
+// come between the run and its record.
+func (h *House) retrainRun(ctx context.Context, request string) (int64, bool, error) {
+	if request == "" {
+		return 0, false, nil
+	}
+	runs, err := h.Runs.Runs(ctx, pipeline.RunFilter{Limit: 1000})
+	if err != nil {
+		return 0, false, err
+	}
+	for _, r := range runs {
+		if r.Event["request"] == request {
+			return r.Number, true, nil
+		}
+	}
+	return 0, false, nil
 }

@@ -29,6 +29,8 @@ type RunRequest struct {
 	// Commit runs the code of an older commit; "" = the folder as it is.
 	Commit string `json:"commit,omitempty"`
 
+	once string // ID of a retrain request, which starts one run only
+
 	Observer pipeline.Observer `json:"-"`
 	Notes    func(string)      `json:"-"` // environments being built, warnings
 }
@@ -72,7 +74,7 @@ type workshop struct {
 
 // open prepares an engine for a request.
 func (h *House) open(ctx context.Context, req RunRequest) (*workshop, error) {
-	p, dir := h.Project, h.Paths.Project
+	p, dir := h.Project(), h.Paths.Project
 	if p == nil {
 		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0005", Msg: "this server has no project to run", Hint: "start it in the folder that holds lastro.yaml"}
 	}
@@ -91,7 +93,7 @@ func (h *House) open(ctx context.Context, req RunRequest) (*workshop, error) {
 		return nil, err
 	}
 	w.engine = pipeline.NewEngine(pipeline.Options{
-		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h, req.Notes}, Runtimes: h.runtimes(dir, req.Notes),
+		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h: h, project: p, notes: req.Notes}, Runtimes: h.runtimes(dir, req.Notes),
 		Tracking: h.tracking(), Observer: req.Observer, Clock: h.Clock, Log: h.Log, StateDir: h.Paths.State, Project: dir,
 		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Data: h.Data, Champions: championOf{h}, Datasets: w.project}),
 	})

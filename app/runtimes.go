@@ -67,10 +67,10 @@ func (h *House) interpreter(ctx context.Context, lock lastro.Digest) (string, er
 	if dir, ok := r.resolver.ByDigest(lock); ok {
 		return dir.Python, nil
 	}
-	if h.Project == nil {
+	if h.Project() == nil {
 		return "", &lastro.Error{Code: lastro.EErrored, ID: "L0701", Msg: "the Python environment of this version is not on this machine", Hint: "lastro run builds it"}
 	}
-	env, err := r.resolver.Ensure(ctx, r.wanted(h.Project.Pipeline.Python))
+	env, err := r.resolver.Ensure(ctx, r.wanted(h.Project().Pipeline.Python))
 	if err != nil {
 		return "", err
 	}

@@ -135,8 +135,8 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) projectName() string {
-	if s.house.Project == nil {
+	if s.house.Project() == nil {
 		return ""
 	}
-	return s.house.Project.Name
+	return s.house.Project().Name
 }

@@ -58,8 +58,8 @@ func cellName(j *pipeline.Job) string {
 }
 
 func (h *House) experiment() string {
-	if h.Project != nil {
-		return h.Project.Name
+	if h.Project() != nil {
+		return h.Project().Name
 	}
 	return "Default"
 }

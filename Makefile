@@ -3,7 +3,8 @@
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lastro
-TESTPY := $(CACHE)/test-python
+# Named by its content, so that two checkouts with the same packages share it and others do not disturb each other.
+TESTPY := $(CACHE)/test-python-$(shell sha256sum tools/requirements-test.txt | cut -c1-12)
 export LASTRO_TEST_PYTHON := $(TESTPY)/bin/python
 export CGO_ENABLED := 1
 # uv, installed beside the test packages, makes environments in a tenth of the time that pip needs.
@@ -20,10 +21,10 @@ setup: ## install what is missing (apt when root), otherwise print the command
 build: setup ## bin/lastro
 	@go build -trimpath -o bin/lastro ./cmd/lastro
 
-$(TESTPY)/.complete: tools/requirements-test.txt
+$(TESTPY)/.complete:
 	@echo "python packages of the tests and the demo, once …"
 	@rm -rf $(TESTPY) && $(PYTHON) -m venv $(TESTPY)
-	@$(TESTPY)/bin/python -m pip -q install "$$(grep ^uv== $<)" && $(TESTPY)/bin/uv -q pip install --python $(TESTPY)/bin/python -r $<
+	@$(TESTPY)/bin/python -m pip -q install "$$(grep ^uv== tools/requirements-test.txt)" && $(TESTPY)/bin/uv -q pip install --python $(TESTPY)/bin/python -r tools/requirements-test.txt
 	@mkdir -p $(CACHE)/tools && ln -sf $(TESTPY)/bin/uv $(CACHE)/tools/uv && touch $@
 
 python: setup $(TESTPY)/.complete

@@ -28,6 +28,9 @@ func canaryOf(l Lang, view deploy.View) canary {
 	}
 	c := canary{Number: r.Number, State: r.State, Title: l.T("live.rollout", r.Number), Release: view.Candidate}
 	for i, share := range r.Strategy.Steps {
+		if r.From == 0 {
+			break // the first release has nobody to share with
+		}
 		c.Steps = append(c.Steps, stepOf(l, *r, i, share))
 	}
 	if r.State == deploy.Running && len(r.Strategy.Steps) > 0 {
@@ -88,7 +91,7 @@ func sidesOf(l Lang, view deploy.View) sides {
 		s.Champion = view.Champion.Name()
 	}
 	r := view.Rollout
-	if r != nil && r.State.Open() && view.Candidate != nil {
+	if r != nil && r.State.Open() && view.Candidate != nil && view.Champion != nil {
 		s.Title, s.Candidate = l.T("live.sides"), view.Candidate.Name()
 		var now deploy.Evidence
 		if r.Now != nil {

@@ -228,7 +228,7 @@ func found(l Lang, steps []pipeline.StepRun) (facts []factRow, made []madeRow) {
 			continue
 		}
 		for _, k := range slices.Sorted(mapKeys(s.Facts)) {
-			facts = append(facts, factRow{stepTitle(s), k, l.Num(s.Facts[k], 4)})
+			facts = append(facts, factRow{stepTitle(s), k, valueOf(l, s.Facts[k])})
 		}
 		for _, a := range s.Outputs {
 			made = append(made, madeRow{s.Step + "." + a.Name, a.Path, a.Digest.Short(), l.Int((a.Size + 1023) / 1024)})

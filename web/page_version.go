@@ -178,7 +178,10 @@ func versionVerdict(l Lang, v registry.Version, d *gate.Decision, allowed bool, 
 		}
 	}
 	for _, pl := range places {
-		if pl.candidate {
+		switch {
+		case pl.candidate && pl.rollout != nil && pl.rollout.State == deploy.Starting:
+			return "running", l.T("live.starting", name, pl.env)
+		case pl.candidate:
 			return "running", l.T("version.candidate", name, l.Percent(pl.share, 0), pl.env)
 		}
 	}

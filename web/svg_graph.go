@@ -44,7 +44,7 @@ func graph(id, title, desc string, nodes []node) template.HTML {
 		}
 	}
 	for i, n := range nodes {
-		for _, need := range n.Needs {
+		for _, need := range direct(nodes, n.Needs) {
 			x1, y1, x2, y2 := x[need]+boxW, y[need]+boxH/2, x[i], y[i]+boxH/2
 			m := (x1 + x2) / 2
 			s.path("edge", fmt.Sprintf("M%.0f %.0fC%.1f %.0f %.1f %.0f %.0f %.0f", x1, y1, m, y1, m, y2, x2, y2))
@@ -58,6 +58,31 @@ func graph(id, title, desc string, nodes []node) template.HTML {
 		s.addf(`</g>`)
 	}
 	return s.figure(id, title, desc)
+}
+
+// direct leaves out what is reached through another need anyway: its edge
+// would only run behind the boxes between.
+func direct(nodes []node, needs []int) []int {
+	reached := map[int]bool{}
+	var walk func(i int)
+	walk = func(i int) {
+		for _, before := range nodes[i].Needs {
+			if !reached[before] {
+				reached[before] = true
+				walk(before)
+			}
+		}
+	}
+	for _, i := range needs {
+		walk(i)
+	}
+	var out []int
+	for _, i := range needs {
+		if !reached[i] {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 func shorten(text string, runes int) string {

@@ -25,7 +25,7 @@ func heatClass(v float64) string {
 
 // heat draws columns of data against windows, the value in every cell.
 func heat(l Lang, series []monitor.Series, frames []timeframe) template.HTML {
-	const left, cellW, cellH, stepX, stepY, top = 150, 64, 23, 66, 25, 16
+	const left, cellW, cellH, stepX, stepY, top = 160, 64, 23, 66, 25, 16
 	bottom := top + len(series)*stepY
 	s := newSVG(max(640, float64(left+len(frames)*stepX)), float64(bottom+22))
 	for i, f := range frames {

@@ -21,7 +21,7 @@ type point struct {
 // byMonth draws a metric over windows: per version a band and a line, the
 // estimate dashed, the alert's limit where it has one.
 func byMonth(l Lang, metric string, points []point) template.HTML {
-	const width, height, left, right, top, bottom = 650, 218, 40, 640, 28, 190
+	const width, height, left, right, top, bottom = 650, 218, 52, 640, 28, 190
 	low, high := rangeOf(points)
 	y := scale{low, high, bottom, top}
 	x := scale{-0.5, float64(len(points)) - 0.5, left, right}
@@ -129,7 +129,7 @@ func drawVersion(l Lang, s *svg, points []point, version string, k int, x, y sca
 
 // legend names what is drawn, and only that.
 func legend(l Lang, s *svg, points []point, versions []string) {
-	at := 40.0
+	at := 52.0
 	put := func(class, text string) {
 		s.text(at, 12, class, text)
 		at += float64(len([]rune(text)))*10.5 + 16

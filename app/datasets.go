@@ -179,7 +179,7 @@ func (h *House) joinBack(ctx context.Context, ds pipeline.Dataset, key []string,
 // derived remembers what was made from stored content: the same parts give the
 // same digest, so it is made once.
 func (h *House) derived(ctx context.Context, parts []string, make func() (lastro.Digest, error)) (lastro.Digest, error) {
-	memo := filepath.Join(h.Paths.State, "cache", "derived-"+lastro.DigestOf([]byte(strings.Join(parts, "\x00"))).Hex())
+	memo := filepath.Join(h.cacheDir(), "derived-"+lastro.DigestOf([]byte(strings.Join(parts, "\x00"))).Hex())
 	if raw, err := os.ReadFile(memo); err == nil {
 		if known, err := lastro.ParseDigest(string(raw)); err == nil {
 			if has, err := h.Blobs.Has(ctx, known); err == nil && has {

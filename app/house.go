@@ -63,6 +63,7 @@ type House struct {
 	// segments is held for writing while a segment of a request log is replaced
 	// by its Parquet, for reading while segments are read.
 	segments sync.RWMutex
+	caching  sync.Mutex // one copy into the cache at a time
 }
 
 // Project is the lastro.yaml in force; nil for a server without one. The next
@@ -176,35 +177,6 @@ func evalNumbers(expr string, facts map[string]float64) (bool, error) {
 		all[k] = v
 	}
 	return gate.EvalBool(expr, all)
-}
-
-// materialised returns a path below the state directory that holds the bytes
-// of a digest under a name with the wanted extension, for engines that read
-// files. It is written once.
-func (h *House) materialised(ctx context.Context, d lastro.Digest, name string) (string, error) {
-	dir := filepath.Join(h.Paths.State, "cache", d.Hex())
-	path := filepath.Join(dir, filepath.Base(name))
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", diskError(err)
-	}
-	tmp, err := os.MkdirTemp(dir, "new-")
-	if err != nil {
-		return "", diskError(err)
-	}
-	defer os.RemoveAll(tmp)
-	if err := h.Blobs.Materialise(ctx, d, filepath.Join(tmp, "x")); err != nil {
-		return "", err
-	}
-	if err := os.Rename(filepath.Join(tmp, "x"), path); err != nil {
-		if _, there := os.Stat(path); there == nil {
-			return path, nil // another call was faster
-		}
-		return "", diskError(err)
-	}
-	return path, nil
 }
 
 // readBlob returns a small blob whole.

@@ -20,19 +20,26 @@ import (
 type watch struct{ h *House }
 
 func (w watch) Newest(ctx context.Context, environment string) (time.Time, error) {
-	n, err := w.h.count(ctx, data.CountRequest{Table: w.log(environment, monitor.Release{}, data.Window{}), Time: "_event_time"})
+	w.h.segments.RLock()
+	defer w.h.segments.RUnlock()
+	t, err := w.log(environment, monitor.Release{}, data.Window{})
+	if err != nil {
+		return time.Time{}, err
+	}
+	n, err := w.h.count(ctx, data.CountRequest{Table: t, Time: "_event_time"})
 	return n.Last, err
 }
 
 // log is the request log of an environment; a release narrows it to the
-// answers of its version, without errors.
-func (w watch) log(environment string, r monitor.Release, window data.Window) data.Table {
-	t := data.Table{Files: []data.File{{Path: w.h.Paths.RequestLog(environment)}}, Log: true, Window: window}
+// answers of its version, without errors. The caller holds segments.
+func (w watch) log(environment string, r monitor.Release, window data.Window) (data.Table, error) {
+	files, err := logFiles(w.h.Paths.RequestLog(environment))
+	t := data.Table{Files: files, Log: true, Window: window}
 	if r.Model != "" {
 		_, model, version := r.Model.Parts()
 		t.Filters = []data.Filter{{Column: "_rev", In: []string{model + "@" + version}}, {Column: "_status", In: []string{"200"}}}
 	}
-	return t
+	return t, err
 }
 
 // count answers zero for a log that does not exist yet.
@@ -108,7 +115,12 @@ func (w watch) release(ctx context.Context, environment string, r deploy.Release
 			}
 		}
 	}
-	t := w.log(environment, out, data.Window{})
+	w.h.segments.RLock()
+	defer w.h.segments.RUnlock()
+	t, err := w.log(environment, out, data.Window{})
+	if err != nil {
+		return out, err
+	}
 	t.Filters = append(t.Filters, data.Filter{Column: "_role", In: []string{"champion"}})
 	first, err := w.h.count(ctx, data.CountRequest{Table: t, Time: "_event_time"})
 	out.From = first.First
@@ -131,7 +143,12 @@ func (w watch) Reference(ctx context.Context, r monitor.Release, spec monitor.Dr
 }
 
 func (w watch) Window(ctx context.Context, q monitor.WindowQuery, reference []stats.Column) (monitor.Window, error) {
-	t := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
+	w.h.segments.RLock()
+	defer w.h.segments.RUnlock()
+	t, err := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
+	if err != nil {
+		return monitor.Window{}, err
+	}
 	n, err := w.h.count(ctx, data.CountRequest{Table: t})
 	if err != nil || n.Rows == 0 {
 		return monitor.Window{}, err
@@ -218,9 +235,11 @@ func (w watch) ReferenceScores(ctx context.Context, r monitor.Release) (truth, s
 }
 
 func (w watch) Scores(ctx context.Context, q monitor.WindowQuery) ([]float64, error) {
-	t := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
-	if !hasFiles(t) {
-		return nil, nil
+	w.h.segments.RLock()
+	defer w.h.segments.RUnlock()
+	t, err := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
+	if err != nil || !hasFiles(t) {
+		return nil, err
 	}
 	c, err := w.h.Data.Columns(ctx, data.ColumnsRequest{Table: t, Columns: []data.ColumnAsk{{Name: "_out", Kind: data.Numeric, Values: true}}})
 	if err != nil || len(c) == 0 {
@@ -249,9 +268,11 @@ func (w watch) Scored(ctx context.Context, q monitor.LabelQuery) (monitor.Scored
 		}
 		out.LabelsUntil = n.Last
 	}
-	t := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
-	if !hasFiles(t) {
-		return out, nil
+	w.h.segments.RLock()
+	defer w.h.segments.RUnlock()
+	t, err := w.log(q.Environment, q.Release, data.Window{Column: "_event_time", From: q.Start, To: q.End})
+	if err != nil || !hasFiles(t) {
+		return out, err
 	}
 	s, err := w.h.Data.Scores(ctx, data.ScoresRequest{Log: t, Labels: labels, Join: q.Join, Label: w.h.targetColumn()})
 	if err != nil {

@@ -118,11 +118,22 @@ func (h *House) git(ctx context.Context) pipeline.Git {
 
 // checkout unpacks an older commit, once, and returns the project's folder in it.
 func (h *House) checkout(ctx context.Context, commit string) (string, error) {
-	dir := filepath.Join(h.Paths.State, "cache", "commit-"+commit)
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+	dir := filepath.Join(h.cacheDir(), "commit-"+commit)
+	whole := dir + ".whole" // says that the checkout was not cut short by a crash
+	_, err := os.Stat(whole)
+	_, dirErr := os.Stat(dir)
+	if err != nil && dirErr == nil {
+		if err := source.RemoveCheckout(ctx, h.Paths.Project, dir); err != nil {
+			return "", err
+		}
+	}
+	if err != nil || dirErr != nil {
 		if err := source.Checkout(ctx, h.Paths.Project, commit, dir); err != nil {
 			return "", err
 		}
+	}
+	if err := os.WriteFile(whole, nil, 0o600); err != nil {
+		return "", diskError(err)
 	}
 	return source.ProjectDir(ctx, h.Paths.Project, dir)
 }

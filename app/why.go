@@ -121,11 +121,50 @@ func (h *House) whyLive(ctx context.Context, v registry.Version, w *lineage.Why)
 		case view.Candidate != nil && view.Candidate.Model == v.Model && view.Candidate.Version == v.Number && view.Rollout.State.Open():
 			w.Verdict = fmt.Sprintf("%s is the candidate in %s, with %.0f%% of the requests", w.Subject, env, view.Rollout.Share()*100)
 		}
+		if w.Verdict == "" {
+			if w.Verdict, err = h.servedUntil(ctx, env, v, w.Subject); err != nil {
+				return err
+			}
+		}
 		if err := h.whyRollout(ctx, env, v, w); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// servedUntil says until when a version served an environment and what took
+// its place; "" when it never did.
+func (h *House) servedUntil(ctx context.Context, env string, v registry.Version, subject string) (string, error) {
+	rollouts, err := h.Deploys.Store.Rollouts(ctx, env, 0)
+	if err != nil {
+		return "", err
+	}
+	var next *deploy.Rollout
+	for i, r := range rollouts { // the newest first
+		if r.State != deploy.Succeeded {
+			continue
+		}
+		rel, err := h.Deploys.Store.Release(ctx, env, r.Release)
+		if err != nil {
+			return "", err
+		}
+		if next == nil || rel.Model != v.Model || rel.Version != v.Number {
+			next = &rollouts[i]
+			continue
+		}
+		by, err := h.Deploys.Store.Release(ctx, env, next.Release)
+		if err != nil {
+			return "", err
+		}
+		const minute = "2006-01-02 15:04"
+		text := fmt.Sprintf("%s served %s from %s until %s, when %s took its place", subject, env, r.EndedAt.Local().Format(minute), next.EndedAt.Local().Format(minute), by.Name())
+		if by.EqualTo != 0 && by.Why != "" {
+			text += " (rollback: " + by.Why + ")"
+		}
+		return text, nil
+	}
+	return "", nil
 }
 
 // whyRollout tells how the newest rollout of a version went.

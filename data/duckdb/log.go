@@ -16,6 +16,7 @@ import (
 var logFields = []struct{ name, kind string }{
 	{"t", "BIGINT"}, {"req", "VARCHAR"}, {"row", "BIGINT"}, {"endpoint", "VARCHAR"}, {"rev", "VARCHAR"}, {"role", "VARCHAR"},
 	{"status", "BIGINT"}, {"latency_us", "BIGINT"}, {"event_time", "BIGINT"}, {"in", "JSON"}, {"out", "JSON"}, {"error", "VARCHAR"},
+	{"failed_rev", "VARCHAR"}, {"failed_error", "VARCHAR"},
 }
 
 // logLines makes the table of raw lines of the segments: NDJSON, and Parquet

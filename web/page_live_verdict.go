@@ -71,7 +71,10 @@ func judgeSettled(l Lang, view deploy.View, alerts []monitor.Alert) verdict {
 		return v
 	}
 	name := view.Champion.Name()
-	back := []string{fmt.Sprintf(`lastro rollback %s --reason "..."`, view.Environment)}
+	var back []string
+	if view.Champion.Number > 1 {
+		back = []string{fmt.Sprintf(`lastro rollback %s --reason "..."`, view.Environment)}
+	}
 	since := phrase{Text: l.T("live.since", l.Time(view.Champion.At), view.Champion.Number)}
 	for _, a := range alerts {
 		if a.State == monitor.Firing {

@@ -8,6 +8,7 @@ Exit code 0 only if every act was seen. Needs what the flights example needs (pa
 import argparse
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> int:
     scratch = args.dir or pathlib.Path(tempfile.mkdtemp(prefix="lastro-demo-"))
     scratch.mkdir(parents=True, exist_ok=True)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the clean-up below
     stage = Stage()
     flights, income = Flights(stage, scratch, ROOT), Income(stage, scratch, ROOT)
     acts = {

@@ -64,7 +64,7 @@ class Flights:
         live = p.environment()
         s.must(live["champion"]["version"] == 1, "lastro deploy: flight-delay@1 serves", live["status"].get("Address") or live["status"].get("address"))
         self.client = Client(p.inference())
-        month = pd.read_parquet(p.folder / "data/flights/2013-03.parquet").tail(5)
+        month = pd.read_parquet(self.later / "2013-04.parquet").head(5)  # the first day that is to be watched
         probe = Client(p.inference(), threads=1)
         probe.send(month.assign(flight_id="probe"), batch=5)
         s.must(probe.lost == 0 and len(probe.answers) == 5 and all(0 < a[2] < 1 for a in probe.answers), "the endpoint answers with probabilities",

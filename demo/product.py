@@ -47,7 +47,7 @@ class Project:
     def __init__(self, folder: pathlib.Path, log: pathlib.Path):
         self.folder, self.log = folder, log
         self.up, self.url, self.token, self.planes = None, "", "", set()
-        self.cpu = 0.0
+        self.port = free_port()  # where models answer; the same one after a restart
 
     # -- commands ------------------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ class Project:
         port = free_port()
         start = time.time()
         with open(self.log, "ab") as log:
-            self.up = subprocess.Popen([BINARY, "-C", str(self.folder), "up", "--listen", f"127.0.0.1:{port}", *more],
+            self.up = subprocess.Popen([BINARY, "-C", str(self.folder), "up", "--listen", f"127.0.0.1:{port}", "--endpoints", f"127.0.0.1:{self.port}", *more],
                                        stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -136,6 +136,9 @@ class Project:
         return wait_for("the endpoint's address", lambda: self.api("/status").get("inference"), 60)
 
     def remember_planes(self):
+        """Notes the process that answers requests: it outlives the server, and is ours to end."""
+        if not self.up:
+            return
         pid = self.environment()["status"].get("Pid") or self.environment()["status"].get("pid")
         if pid:
             self.planes.add(pid)

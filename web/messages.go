@@ -77,6 +77,8 @@ var messages = map[string][2]string{
 	"run.found":       {"What the steps found", "O que as etapas encontraram"},
 	"run.fact":        {"Fact", "Fato"},
 	"run.value":       {"Value", "Valor"},
+	"run.became":      {"What became of it", "No que deu"},
+	"run.read_log":    {"The whole log:", "O log inteiro:"},
 	"run.made":        {"What was made and kept", "O que foi feito e guardado"},
 	"run.output":      {"Output", "Saída"},
 	"run.path":        {"Path", "Caminho"},
@@ -243,7 +245,8 @@ var messages = map[string][2]string{
 
 	"perf.ask":       {"Is it still good?", "Ainda é bom?"},
 	"perf.fell":      {"It fell: %s %s in the newest window", "Caiu: %s %s na janela mais recente"},
-	"perf.holds":     {"It holds: %s %s in the newest window", "Mantém-se: %s %s na janela mais recente"},
+	"perf.holds":     {"Still within its limit: %s %s in the newest window", "Ainda dentro do limite: %s %s na janela mais recente"},
+	"perf.newest":    {"%s %s in the newest window", "%s %s na janela mais recente"},
 	"perf.no_labels": {"Is it still good? Labels have not come yet", "Ainda é bom? Os rótulos ainda não chegaram"},
 	"perf.caption":   {"%s by window of event time", "%s por janela de tempo de evento"},
 	"perf.note":      {"band: 95% interval", "faixa: intervalo de 95%"},

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -39,11 +40,8 @@ func (p *Pages) models(r *http.Request, l Lang) (string, page, error) {
 		}
 		slices.SortFunc(versions, func(a, b registry.Version) int { return b.Number - a.Number })
 		for _, v := range versions {
-			vr := versionRow{Version: v}
-			d, err := p.Gates.ForVersion(r.Context(), v.Model, strconv.Itoa(v.Number))
-			if err == nil {
-				vr.Verdict = d.Verdict
-			} else if !lastro.Is(err, lastro.ENotFound) {
+			vr, err := p.decided(r.Context(), v)
+			if err != nil {
 				return "", page{}, err
 			}
 			row.Versions = append(row.Versions, vr)
@@ -51,4 +49,15 @@ func (p *Pages) models(r *http.Request, l Lang) (string, page, error) {
 		body.Models = append(body.Models, row)
 	}
 	return "models.html", page{Title: l.T("models.title"), Nav: "models", Body: body}, nil
+}
+
+// decided adds the newest decision's verdict to a version.
+func (p *Pages) decided(ctx context.Context, v registry.Version) (versionRow, error) {
+	row := versionRow{Version: v}
+	d, err := p.Gates.ForVersion(ctx, v.Model, strconv.Itoa(v.Number))
+	if lastro.Is(err, lastro.ENotFound) {
+		return row, nil
+	}
+	row.Verdict = d.Verdict
+	return row, err
 }

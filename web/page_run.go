@@ -3,16 +3,17 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"lastro"
 	"lastro/pipeline"
+	"lastro/registry"
 )
 
 // runPage is one run: verdict, graph, timeline, the log of the step that
@@ -27,39 +28,16 @@ type runPage struct {
 	Log     stepLog
 	Facts   []factRow
 	Made    []madeRow
+	Trouble trouble
+	Became  []versionRow
 }
 
-// stepRow is one line of the timeline.
-type stepRow struct {
-	Name, Cell string
-	Title      string
-	State      pipeline.State
-	Bar        template.HTML
-	Took       string
-	Reason     string
-	Note       string
-	Link       string
-	Attempt    int
-}
-
-// stepLog is the end of what one step printed.
-type stepLog struct {
-	Step  string
-	Lines []logLine
-	More  int // earlier lines left out
-}
-
-type logLine struct {
-	Number int
-	Text   string
-	Hit    bool
-}
+// trouble is why a run ended badly, with what to do next.
+type trouble struct{ What, Hint, Command string }
 
 type factRow struct{ Step, Name, Value string }
 
 type madeRow struct{ Name, Path, Digest, Size string }
-
-const logTail = 60 // lines of a log that a page shows
 
 func (p *Pages) run(r *http.Request, l Lang) (string, page, error) {
 	number, err := strconv.ParseInt(r.PathValue("run"), 10, 64)
@@ -79,6 +57,10 @@ func (p *Pages) run(r *http.Request, l Lang) (string, page, error) {
 	body.Rows = timeline(l, run, steps)
 	body.Facts, body.Made = found(l, steps)
 	if body.Log, err = p.logOf(r, steps); err != nil {
+		return "", page{}, err
+	}
+	body.Trouble = troubleOf(run, steps)
+	if body.Became, err = p.versionsOf(r.Context(), run.Number); err != nil {
 		return "", page{}, err
 	}
 	pg := page{Title: l.T("run.title", run.Number), Nav: "runs", Body: body}
@@ -132,93 +114,42 @@ func runWhy(l Lang, run pipeline.Run, steps []pipeline.StepRun) []phrase {
 	return []phrase{why, {Said: run.Reason}}
 }
 
-func stepTitle(s pipeline.StepRun) string {
-	if s.Cell == 0 {
-		return s.Step
-	}
-	var values []string
-	for _, k := range slices.Sorted(mapKeys(s.Values)) {
-		values = append(values, fmt.Sprint(s.Values[k]))
-	}
-	return s.Step + " " + strings.Join(values, " · ")
-}
-
-func mapKeys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-// latest keeps the newest attempt of each step and cell, in order.
-func latest(steps []pipeline.StepRun) []pipeline.StepRun {
-	var out []pipeline.StepRun
-	at := map[string]int{}
-	for _, s := range steps {
-		key := fmt.Sprintf("%s.%d", s.Step, s.Cell)
-		if i, ok := at[key]; ok {
-			out[i] = s
+// troubleOf is the error of the first step that ended badly.
+func troubleOf(run pipeline.Run, steps []pipeline.StepRun) trouble {
+	for _, s := range latest(steps) {
+		if s.State != pipeline.Failed && s.State != pipeline.Errored || !run.State.Ended() {
 			continue
 		}
-		at[key] = len(out)
-		out = append(out, s)
+		t := trouble{Command: fmt.Sprintf("lastro logs %d %s", run.Number, s.Step)}
+		if s.Cell > 0 {
+			t.Command += fmt.Sprintf("[%d]", s.Cell)
+		}
+		if s.Error != nil {
+			t.What, t.Hint = s.Error.Msg, s.Error.Hint
+		}
+		return t
 	}
-	return out
+	return trouble{}
 }
 
-// runGraph draws what waited for what.
-func runGraph(l Lang, run pipeline.Run, steps []pipeline.StepRun) template.HTML {
-	needs := map[string][]string{}
-	for _, s := range run.Spec.Steps {
-		needs[s.Name] = slices.Clone(s.Needs)
-		for _, in := range s.Inputs {
-			if in.Step != "" && !slices.Contains(needs[s.Name], in.Step) {
-				needs[s.Name] = append(needs[s.Name], in.Step)
-			}
-		}
+// versionsOf lists the model versions that a run made, with the gate's verdict.
+func (p *Pages) versionsOf(ctx context.Context, run int64) ([]versionRow, error) {
+	versions, err := p.Registry.Versions(ctx, registry.Query{Limit: 500, Order: []registry.Order{{Key: "creation_timestamp", Desc: true}}})
+	if err != nil {
+		return nil, err
 	}
-	var nodes []node
-	byStep := map[string][]int{}
-	var words []string
-	for _, s := range latest(steps) {
-		n := node{Name: stepTitle(s), State: stateClass(s.State), Note: stateSymbol(s.State) + " " + l.T("state."+string(s.State))}
-		if s.State == pipeline.Succeeded {
-			n.Note = "✓ " + l.Span(lasted(s.StartedAt, s.EndedAt))
+	var out []versionRow
+	for _, v := range versions {
+		if v.Run != strconv.FormatInt(run, 10) {
+			continue
 		}
-		for _, need := range needs[s.Step] {
-			n.Needs = append(n.Needs, byStep[need]...)
+		row, err := p.decided(ctx, v)
+		if err != nil {
+			return nil, err
 		}
-		byStep[s.Step] = append(byStep[s.Step], len(nodes))
-		nodes = append(nodes, n)
-		words = append(words, stepTitle(s)+" "+l.T("state."+string(s.State)))
+		out = append(out, row)
 	}
-	if len(nodes) == 0 {
-		return ""
-	}
-	return graph("steps", l.T("run.graph", run.Number), strings.Join(words, "; "), nodes)
-}
-
-func timeline(l Lang, run pipeline.Run, steps []pipeline.StepRun) []stepRow {
-	total := lasted(run.StartedAt, run.EndedAt).Seconds()
-	var rows []stepRow
-	for _, s := range steps {
-		row := stepRow{Name: s.Step, Title: stepTitle(s), State: s.State, Reason: s.Reason, Attempt: s.Attempt, Took: "–",
-			Link: fmt.Sprintf("/runs/%d?step=%s&cell=%d#log", run.Number, s.Step, s.Cell)}
-		if !s.StartedAt.IsZero() {
-			start := s.StartedAt.Sub(run.StartedAt).Seconds()
-			took := lasted(s.StartedAt, s.EndedAt)
-			row.Took = l.Span(took)
-			row.Bar = bar(start, start+took.Seconds(), total, stateClass(s.State))
-		}
-		if s.MaxRSSBytes > 0 {
-			row.Note = l.T("run.memory", l.Int(s.MaxRSSBytes>>20))
-		}
-		rows = append(rows, row)
-	}
-	return rows
+	return out, nil
 }
 
 // found lists what steps found out and made, of the cells that go on.
@@ -235,70 +166,4 @@ func found(l Lang, steps []pipeline.StepRun) (facts []factRow, made []madeRow) {
 		}
 	}
 	return facts, made
-}
-
-// logOf shows the step that was asked for, else the one that failed or runs,
-// else the last that ran.
-func (p *Pages) logOf(r *http.Request, steps []pipeline.StepRun) (stepLog, error) {
-	var pick *pipeline.StepRun
-	rank := 0
-	cell, _ := strconv.Atoi(r.URL.Query().Get("cell"))
-	for i, s := range steps {
-		k := map[pipeline.State]int{pipeline.Succeeded: 1, pipeline.Cached: 1, pipeline.Running: 2, pipeline.Errored: 3, pipeline.Failed: 4}[s.State]
-		if s.Step == r.URL.Query().Get("step") && s.Cell == cell {
-			k = 9
-		}
-		if k > 0 && k >= rank {
-			pick, rank = &steps[i], k
-		}
-	}
-	if pick == nil {
-		return stepLog{}, nil
-	}
-	text, err := p.wholeLog(r, *pick)
-	if err != nil {
-		return stepLog{}, err
-	}
-	log := stepLog{Step: stepTitle(*pick)}
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if text == "" {
-		lines = nil
-	}
-	log.More = max(0, len(lines)-logTail)
-	for i, line := range lines[log.More:] {
-		log.Lines = append(log.Lines, logLine{Number: log.More + i + 1, Text: plain(line)})
-	}
-	if n := len(log.Lines); n > 0 && pick.State == pipeline.Failed {
-		log.Lines[n-1].Hit = true
-	}
-	return log, nil
-}
-
-// wholeLog reads up to 4 MiB of a log, the end when it is longer.
-func (p *Pages) wholeLog(r *http.Request, s pipeline.StepRun) (string, error) {
-	var b strings.Builder
-	var offset int64
-	for b.Len() < 4<<20 {
-		text, next, err := p.ReadLog(r.Context(), s.Run, s.Step, s.Cell, offset)
-		if err != nil {
-			return "", err
-		}
-		if next <= offset {
-			break
-		}
-		b.Write(text)
-		offset = next
-	}
-	return b.String(), nil
-}
-
-// plain drops terminal control sequences and bytes that are no text.
-func plain(line string) string {
-	line = ansi.ReplaceAllString(line, "")
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(line, "·"))
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"lastro"
 	"lastro/deploy"
 	"lastro/gate"
 	"lastro/monitor"
@@ -53,7 +54,7 @@ var situations = []struct {
 	{"empty", func(*house) {}, map[string]string{"runs": "/runs", "models": "/models", "live": "/live"}},
 	{"failed", func(h *house) {
 		train := h.step("train", 1, pipeline.Failed, 2, 15)
-		train.Reason = "exit status 137"
+		train.Reason, train.Error = "exit status 137", &lastro.Error{Code: lastro.EFailed, Msg: "step train: exit status 137", Hint: "137 is a kill: the step may need more memory"}
 		h.logs["1/train"] = "[train] rows 62,318\n\x1b[31mKilled\x1b[0m\n"
 		h.run(pipeline.Failed, "step train failed: exit status 137", nil, h.step("tests", 0, pipeline.Succeeded, 0, 1), h.step("split", 0, pipeline.Succeeded, 0, 2), train,
 			h.step("train", 2, pipeline.Cancelled, 0, 0), h.step("compare", 0, pipeline.Skipped, 0, 0))

@@ -10,8 +10,8 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
@@ -173,7 +173,10 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, status int, err e
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"type":"about:blank","title":%q,"status":%d,"code":%q,"hint":%q}`+"\n", f.What, status, lastro.CodeOf(err), f.Hint)
+		problem := map[string]any{"type": "about:blank", "title": f.What, "status": status, "code": lastro.CodeOf(err), "hint": f.Hint}
+		if err := json.NewEncoder(w).Encode(problem); err != nil {
+			p.Log.DebugContext(r.Context(), "answer was not read", "path", r.URL.Path, "err", err)
+		}
 		return
 	}
 	l := languageOf(w, r)

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"encoding/json"
 	"flag"
 	"net/http"
 	"net/http/httptest"
@@ -85,6 +86,13 @@ var situations = []struct {
 		h.plane.candidate.Errors = 30
 		h.tick()
 	}, map[string]string{"live": "/live/local", "version": "/models/flight-delay/2"}},
+	{"two", func(h *house) {
+		canaryAt(412)(h)
+		h.clock.at = h.clock.at.Add(time.Hour)
+		v, err := h.pages.Registry.Version(h.t.Context(), "flight-delay", 1)
+		h.must(err)
+		h.deploy("production", v)
+	}, map[string]string{"live": "/live", "production": "/live/production"}},
 	{"blocked", func(h *house) {
 		h.succeeded()
 		h.decide(h.version(1, "model"), 0.58, 0.05)
@@ -293,6 +301,30 @@ func TestEscaping(t *testing.T) {
 				t.Errorf("%s shows a script as it is", path)
 			}
 		}
+	}
+}
+
+// TestLogin asks for a token, and says what was wrong with the last one.
+func TestLogin(t *testing.T) {
+	h := newHouse(t)
+	for _, l := range []Lang{English, Portuguese} {
+		r := httptest.NewRequest(http.MethodGet, "/login", nil)
+		r.Header.Set("Accept-Language", string(l))
+		w := httptest.NewRecorder()
+		h.pages.Login(w, r)
+		golden(t, "login."+string(l)+".html", w.Body.String())
+		w = httptest.NewRecorder()
+		h.pages.Refuse(w, r, http.StatusUnauthorized, lastro.Errorf(lastro.EDenied, "the token is <unknown>"))
+		if body := w.Body.String(); w.Code != http.StatusUnauthorized || !strings.Contains(body, "the token is &lt;unknown&gt;") || len(wellFormed(body)) > 0 {
+			t.Errorf("%s: status %d, %v", l, w.Code, wellFormed(body))
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/runs", nil)
+	w := httptest.NewRecorder()
+	h.pages.Refuse(w, r, http.StatusForbidden, &lastro.Error{Code: lastro.EDenied, Msg: "no \x01", Hint: "ask"})
+	var problem map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil || problem["hint"] != "ask" || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s %v", w.Body, err)
 	}
 }
 

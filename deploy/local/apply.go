@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"lastro"
 	"lastro/deploy"
@@ -97,7 +98,7 @@ func stateOf(rel *deploy.Release, p *preparation, have serve.EndpointStats) depl
 			continue
 		}
 		s.State, s.Reason, s.Code = r.State, r.Reason, r.Code
-		if n := len(r.Notes); n > 0 {
+		if n := len(r.Notes); n > 0 && !strings.HasSuffix(s.Reason, r.Notes[n-1]) { // the model's last words are the reason already
 			s.Reason = fmt.Sprintf("%s (%s)", s.Reason, r.Notes[n-1])
 		}
 		s.Step, s.Rollout, s.Total = countsOf(r.Step), countsOf(r.Rollout), countsOf(r.Total)

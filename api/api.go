@@ -29,6 +29,8 @@ import (
 type Actions interface {
 	// StartRun queues a run and returns its number.
 	StartRun(ctx context.Context, r RunRequest, by lastro.Actor) (int64, error)
+	// Plan says what such a run would do.
+	Plan(ctx context.Context, r RunRequest, by lastro.Actor) (*pipeline.Plan, error)
 	CancelRun(ctx context.Context, number int64, by lastro.Actor) error
 	Release(ctx context.Context, environment, model string, version int, by lastro.Actor, why string) (deploy.Release, deploy.Rollout, error)
 	Rollback(ctx context.Context, environment, reason string, by lastro.Actor) (deploy.Release, error)
@@ -87,6 +89,7 @@ func Routes(d Deps) []auth.Route {
 		route("GET "+v+"/status", auth.ReadRuns, h.status),
 		route("GET "+v+"/runs", auth.ReadRuns, h.listRuns),
 		route("POST "+v+"/runs", auth.WriteRuns, h.startRun),
+		route("POST "+v+"/plan", auth.WriteRuns, h.plan),
 		route("GET "+v+"/runs/{run}", auth.ReadRuns, h.showRun),
 		route("POST "+v+"/runs/{run}/cancel", auth.WriteRuns, h.cancelRun),
 		route("GET "+v+"/runs/{run}/log", auth.ReadRuns, h.readLog),

@@ -10,6 +10,7 @@ import (
 
 	"lastro"
 	"lastro/gate"
+	"lastro/pipeline"
 	"lastro/registry"
 )
 
@@ -66,7 +67,15 @@ func (h *handler) withDecision(ctx context.Context, v registry.Version) (Version
 	return doc, err
 }
 
-func (h *handler) versionsOfRun(ctx context.Context, run int64) ([]VersionDocument, error) {
+// versionsOfRun lists the versions that a run made, or whose bytes it found
+// again among its outputs.
+func (h *handler) versionsOfRun(ctx context.Context, run int64, steps []pipeline.StepRun) ([]VersionDocument, error) {
+	outputs := map[lastro.Digest]bool{}
+	for _, s := range steps {
+		for _, a := range s.Outputs {
+			outputs[a.Digest] = s.Selected
+		}
+	}
 	models, err := h.Registry.Models(ctx, registry.Query{Limit: 100})
 	if err != nil {
 		return nil, err
@@ -78,7 +87,7 @@ func (h *handler) versionsOfRun(ctx context.Context, run int64) ([]VersionDocume
 			return nil, err
 		}
 		for _, v := range versions {
-			if v.Run != strconv.FormatInt(run, 10) {
+			if v.Run != strconv.FormatInt(run, 10) && !outputs[v.Digest] {
 				continue
 			}
 			doc, err := h.withDecision(ctx, v)

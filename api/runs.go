@@ -29,6 +29,14 @@ func (h *handler) startRun(r *http.Request) (any, error) {
 	return map[string]any{"run": n}, err
 }
 
+func (h *handler) plan(r *http.Request) (any, error) {
+	var req RunRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	return h.Actions.Plan(r.Context(), req, actor(r))
+}
+
 // RunDocument is a run with its steps and what was decided about its model.
 type RunDocument struct {
 	Run      pipeline.Run       `json:"run"`
@@ -50,7 +58,7 @@ func (h *handler) showRun(r *http.Request) (any, error) {
 	if doc.Steps, err = h.Runs.StepRuns(r.Context(), n); err != nil {
 		return nil, err
 	}
-	doc.Versions, err = h.versionsOfRun(r.Context(), n)
+	doc.Versions, err = h.versionsOfRun(r.Context(), n, doc.Steps)
 	return doc, err
 }
 

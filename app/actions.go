@@ -19,6 +19,7 @@ import (
 	"lastro/gate"
 	"lastro/monitor"
 	"lastro/pipeline"
+	"lastro/project"
 	"lastro/store"
 )
 
@@ -72,7 +73,36 @@ func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
 
 // StartRun implements api.Actions.
 func (s *server) StartRun(ctx context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
-	return s.submit(ctx, RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}})
+	if err := s.loadNow(); err != nil {
+		return 0, err
+	}
+	return s.submit(ctx, requestOf(r, by))
+}
+
+// Plan implements api.Actions.
+func (s *server) Plan(ctx context.Context, r api.RunRequest, by lastro.Actor) (*pipeline.Plan, error) {
+	if err := s.loadNow(); err != nil {
+		return nil, err
+	}
+	return s.house.Plan(ctx, requestOf(r, by))
+}
+
+func requestOf(r api.RunRequest, by lastro.Actor) RunRequest {
+	return RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}}
+}
+
+// loadNow makes lastro.yaml as it is on disk the one in force: who asks for a
+// run means the file that they have just saved.
+func (s *server) loadNow() error {
+	h := s.house
+	if h.Project() == nil {
+		return nil
+	}
+	p, err := project.Load(h.Paths.Project)
+	if err == nil {
+		h.inForce.Store(p)
+	}
+	return err
 }
 
 // runLoop carries out queued runs, one after the other.

@@ -104,7 +104,10 @@ func watchRollout(env *Env, server *app.Client, environment string, rel deploy.R
 		line := ""
 		if v.Rollout != nil && v.Rollout.Release == rel.Number {
 			r := v.Rollout
-			line = fmt.Sprintf("  %s %s %.0f%%  %s", rel.Name(), strings.ReplaceAll(string(r.State), "_", " "), 100*r.Share(), r.Reason)
+			line = fmt.Sprintf("  %s %s %s", rel.Name(), strings.ReplaceAll(string(r.State), "_", " "), r.Reason)
+			if r.State == deploy.Running {
+				line = fmt.Sprintf("  %s takes %.0f%% of the requests  %s", rel.Name(), 100*r.Share(), r.Reason)
+			}
 			switch r.State {
 			case deploy.RolledBack:
 				return &lastro.Error{Code: lastro.EFailed, ID: "L0602", Msg: fmt.Sprintf("%s was rolled back in %s: %s", rel.Name(), environment, r.Reason),

@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"lastro/app"
@@ -16,7 +17,7 @@ func submit(env *Env, server *app.Client, req app.RunRequest) error {
 	var queued struct {
 		Run int64 `json:"run"`
 	}
-	body := map[string]any{"only": req.Only, "from": req.From, "no_cache": req.NoCache, "params": req.Params}
+	body := requestBody(req)
 	started := time.Now()
 	if err := server.Post(env.Ctx, "/runs", body, &queued); err != nil {
 		return err
@@ -34,6 +35,19 @@ func submit(env *Env, server *app.Client, req app.RunRequest) error {
 	return finish(env, doc.result(), time.Since(started))
 }
 
+func requestBody(req app.RunRequest) map[string]any {
+	return map[string]any{"only": req.Only, "from": req.From, "no_cache": req.NoCache, "params": req.Params}
+}
+
+// planRemotely asks the living server what a run would do.
+func planRemotely(env *Env, server *app.Client, req app.RunRequest) error {
+	var p pipeline.Plan
+	if err := server.Post(env.Ctx, "/plan", requestBody(req), &p); err != nil {
+		return err
+	}
+	return printPlan(env, &p)
+}
+
 // remoteRun is a run as the server shows it.
 type remoteRun struct {
 	Run      pipeline.Run       `json:"run"`
@@ -46,8 +60,20 @@ func (r remoteRun) result() app.RunResult {
 	out := app.RunResult{Run: r.Run, Steps: r.Steps}
 	for _, v := range r.Versions {
 		out.Version, out.Decision = v.version(), v.Decision
+		out.Reused = v.Run != strconv.FormatInt(r.Run.Number, 10)
 	}
 	return out
+}
+
+// decided reports whether the gate has spoken about what the run made: a
+// version is registered a moment before its decision is there.
+func (r remoteRun) decided() bool {
+	for _, v := range r.Versions {
+		if v.Decision == nil {
+			return false
+		}
+	}
+	return len(r.Versions) > 0
 }
 
 // followRun polls until the run has ended and, when it succeeded, was decided.
@@ -71,7 +97,7 @@ func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteR
 			if decidedBy.IsZero() {
 				decidedBy = time.Now().Add(3 * time.Second)
 			}
-			if doc.Run.State != pipeline.Succeeded || len(doc.Versions) > 0 || time.Now().After(decidedBy) {
+			if doc.Run.State != pipeline.Succeeded || doc.decided() || time.Now().After(decidedBy) {
 				return doc, nil
 			}
 		}

@@ -14,6 +14,7 @@ type remoteVersion struct {
 	Version  int            `json:"version"`
 	Digest   lastro.Digest  `json:"digest"`
 	Aliases  []string       `json:"aliases"`
+	Run      string         `json:"run"` // that made it
 	Decision *gate.Decision `json:"decision"`
 }
 

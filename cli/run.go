@@ -42,7 +42,10 @@ func (c *runCmd) Run(env *Env) error {
 		return err
 	}
 	req := app.RunRequest{Only: c.Only, From: c.From, NoCache: c.NoCache, Params: params, Actor: "user:local", Event: map[string]any{"kind": "person"}}
-	if server, ok := app.Connect(env.paths()); ok && !c.DryRun {
+	if server, ok := app.Connect(env.paths()); ok {
+		if c.DryRun {
+			return planRemotely(env, server, req)
+		}
 		return submit(env, server, req)
 	}
 	show := newProgress(env)

@@ -38,12 +38,12 @@ func (e *evaluation) raise(c *Changes, a Alert) []Alert {
 	if open && was.State == a.State {
 		return nil
 	}
-	c.Events = append(c.Events, lastro.NewEvent(e.now, lastro.System("monitor"), "alert."+verb(a.State), a.Ref(), a))
+	verb := map[AlertState]string{Pending: "opened", Firing: "fired", Resolved: "resolved"}[a.State]
+	if open && a.State == Pending {
+		verb = "eased" // from over the limit to a warning
+	}
+	c.Events = append(c.Events, lastro.NewEvent(e.now, lastro.System("monitor"), "alert."+verb, a.Ref(), a))
 	return []Alert{a}
-}
-
-func verb(s AlertState) string {
-	return map[AlertState]string{Pending: "opened", Firing: "fired", Resolved: "resolved"}[s]
 }
 
 // alert starts an alert about a window.
@@ -145,16 +145,27 @@ func (e *evaluation) performanceAlert(c *Changes, r Release, w span, m Measureme
 	return e.raise(c, a)
 }
 
-// closeReplaced resolves alerts about releases that serve no more.
+// closeReplaced resolves alerts about releases that serve no more, and about
+// what lastro.yaml no longer asks to be watched.
 func (e *evaluation) closeReplaced(ctx context.Context) error {
-	for _, open := range e.open {
-		if open.Release == e.live().Ref {
+	for _, kind := range []Kind{Drift, Estimated, Performance} {
+		open, ok := e.open[kind]
+		if !ok {
+			continue
+		}
+		var why string
+		switch {
+		case open.Release != e.live().Ref:
+			why = fmt.Sprintf("%s took its place", e.live().Model)
+		case kind == Performance && e.spec.Performance == nil, kind != Performance && e.spec.Drift == nil:
+			why = "it is watched no longer"
+		default:
 			continue
 		}
 		var c Changes
 		end := open
 		end.State = Resolved
-		end.Detail, end.Action = open.Detail, fmt.Sprintf("%s took its place", e.live().Model)
+		end.Detail, end.Action = open.Detail, why
 		tell := e.raise(&c, end)
 		if err := e.save(ctx, c, tell...); err != nil {
 			return err

@@ -18,15 +18,21 @@ func (e *evaluation) drift(ctx context.Context) error {
 	if e.spec.Drift == nil {
 		return nil
 	}
+	var errs []error
 	for _, r := range e.releases {
-		var reference reference
-		for _, w := range windows(r, e.spec.Drift.Window, e.newest) {
-			if e.has(Drift, r, w) {
-				continue
-			}
-			if err := e.driftWindow(ctx, r, w, &reference); err != nil {
-				return fmt.Errorf("measure drift of %s in %s: %w", r.Ref, w, err)
-			}
+		errs = append(errs, e.driftOf(ctx, r)) // an old one without a reference must not blind the live one
+	}
+	return errors.Join(errs...)
+}
+
+func (e *evaluation) driftOf(ctx context.Context, r Release) error {
+	var reference reference
+	for _, w := range windows(r, e.spec.Drift.Window, e.newest) {
+		if e.has(Drift, r, w) {
+			continue
+		}
+		if err := e.driftWindow(ctx, r, w, &reference); err != nil {
+			return fmt.Errorf("measure drift of %s in %s: %w", r.Ref, w, err)
 		}
 	}
 	return nil
@@ -75,6 +81,11 @@ func (e *evaluation) driftWindow(ctx context.Context, r Release, w span, ref *re
 	if window.Rows < spec.MinRows || window.Rows == 0 {
 		return e.tooFewRows(ctx, r, w, window.Rows)
 	}
+	if len(ref.columns) == 0 {
+		m := e.new(Drift, "", r, w)
+		m.State, m.Answers, m.Note = Unknown, window.Rows, "the training data has none of the columns to compare"
+		return e.save(ctx, Changes{Measurements: []Measurement{m}})
+	}
 	var ms []Measurement
 	for _, c := range ref.columns {
 		ms = append(ms, e.column(c, find(window.Columns, c.Name), r, w, window.Rows))
@@ -86,7 +97,7 @@ func (e *evaluation) driftWindow(ctx context.Context, r Release, w span, ref *re
 	}
 	changes := Changes{Measurements: append(ms, estimated...)}
 	var tell []Alert
-	if e.isLive(r) {
+	if e.isLive(r) && e.newestOf(Drift, r, w) {
 		tell = e.driftAlert(&changes, r, w, ms, estimated)
 		tell = append(tell, e.estimateAlert(&changes, r, w, estimated)...)
 	}

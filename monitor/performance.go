@@ -32,18 +32,25 @@ func (e *evaluation) performance(ctx context.Context) error {
 		return &lastro.Error{Code: lastro.EInvalid, Pos: e.spec.Pos, Msg: fmt.Sprintf("the monitor of %s measures %q, which is no known metric", e.spec.Environment, spec.Metric),
 			Hint: "auc, brier, log_loss, accuracy, rmse, mae and r2 are known"}
 	}
+	var errs []error
 	for _, r := range e.releases {
-		for _, w := range windows(r, spec.Window, e.newest) {
-			if e.has(Performance, r, w) {
-				continue
-			}
-			if due := w.end.Add(spec.Delay); e.newest.Before(due) {
-				e.wait("%s %s: labels are due at event time %s, the newest answer is of %s", metric.Name, w, due.Format(time.DateOnly), e.newest.Format(time.DateOnly))
-				continue
-			}
-			if err := e.performanceWindow(ctx, r, w, metric); err != nil {
-				return fmt.Errorf("measure %s of %s in %s: %w", metric.Name, r.Ref, w, err)
-			}
+		errs = append(errs, e.performanceOf(ctx, r, metric))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *evaluation) performanceOf(ctx context.Context, r Release, metric stats.Metric) error {
+	spec := e.spec.Performance
+	for _, w := range windows(r, spec.Window, e.newest) {
+		if e.has(Performance, r, w) {
+			continue
+		}
+		if due := w.end.Add(spec.Delay); e.newest.Before(due) {
+			e.wait("%s %s: labels are due at event time %s, the newest answer is of %s", metric.Name, w, due.Format(time.DateOnly), e.newest.Format(time.DateOnly))
+			continue
+		}
+		if err := e.performanceWindow(ctx, r, w, metric); err != nil {
+			return fmt.Errorf("measure %s of %s in %s: %w", metric.Name, r.Ref, w, err)
 		}
 	}
 	return nil
@@ -81,7 +88,7 @@ func (e *evaluation) performanceWindow(ctx context.Context, r Release, w span, m
 	m.Note = labelNote(m, m.Note)
 	changes := Changes{Measurements: []Measurement{m}}
 	var tell []Alert
-	if e.isLive(r) {
+	if e.isLive(r) && e.newestOf(Performance, r, w) {
 		tell = e.performanceAlert(&changes, r, w, m, facts, fired)
 	}
 	return e.save(ctx, changes, tell...)

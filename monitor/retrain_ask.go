@@ -10,11 +10,9 @@ import (
 	"lastro"
 )
 
-// on reports whether alerts of a kind start a retrain; an estimated loss of
-// performance counts as one.
-func (s RetrainSpec) on(k Kind) bool {
-	return slices.Contains(s.When, string(k)) || k == Estimated && slices.Contains(s.When, string(Performance))
-}
+// on reports whether firing alerts of a kind start a retrain. An estimate
+// never fires: it warns until labels confirm it.
+func (s RetrainSpec) on(k Kind) bool { return slices.Contains(s.When, string(k)) }
 
 // retrain asks for training when a firing alert says so and there is something
 // new to learn (SEMANTICS 22). One alert asks once.
@@ -27,8 +25,9 @@ func (e *evaluation) retrain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range e.open {
-		if a.State != Firing || !spec.on(a.Kind) {
+	for _, kind := range []Kind{Performance, Drift} {
+		a, open := e.open[kind]
+		if !open || a.State != Firing || !spec.on(a.Kind) {
 			continue
 		}
 		i := slices.IndexFunc(earlier, func(r Retrain) bool { return r.Alert == a.Ref() })
@@ -45,6 +44,7 @@ func (e *evaluation) retrain(ctx context.Context) error {
 			} else if !ok {
 				continue
 			}
+			earlier = append(earlier, r) // counts for the cooldown of the next alert
 		}
 		if err := e.start(ctx, r); err != nil {
 			return err

@@ -4,7 +4,9 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -48,12 +50,13 @@ func (s *Service) Evaluate(ctx context.Context, spec Spec, now time.Time) (Repor
 	if err != nil || !ok {
 		return e.report, err
 	}
+	var errs []error
 	for _, stage := range []func(context.Context) error{e.closeReplaced, e.drift, e.performance, e.retrain} {
-		if err := stage(ctx); err != nil {
-			return e.report, err
+		if ctx.Err() == nil {
+			errs = append(errs, stage(ctx)) // labels are read even when the training data cannot be
 		}
 	}
-	return e.report, nil
+	return e.report, errors.Join(append(errs, ctx.Err())...)
 }
 
 // check refuses what no window can be cut from.
@@ -69,6 +72,10 @@ func (s Spec) check() error {
 	}
 	return nil
 }
+
+// farFuture is how far an event time may lie after the wall clock. One answer
+// dated by a broken clock must not end every window.
+const farFuture = 24 * time.Hour
 
 // evaluation is one call of Evaluate.
 type evaluation struct {
@@ -99,13 +106,17 @@ func (e *evaluation) load(ctx context.Context) (bool, error) {
 	if e.newest, err = e.Source.Newest(ctx, e.spec.Environment); err != nil {
 		return false, fmt.Errorf("read the newest event time of %s: %w", e.spec.Environment, err)
 	}
+	if limit := e.now.Add(farFuture); e.newest.After(limit) {
+		e.wait("an answer in %s has an event time in the future: %s", e.spec.Environment, e.newest.Format(time.RFC3339))
+		e.newest = limit
+	}
 	e.report.Newest = e.newest
 	if e.newest.IsZero() {
 		e.wait("no answer in %s has an event time yet", e.spec.Environment)
 		return false, nil
 	}
 	for _, r := range e.releases {
-		ms, err := e.Store.Measurements(ctx, Filter{Environment: e.spec.Environment, Release: r.Ref})
+		ms, err := e.Store.Measurements(ctx, Filter{Environment: e.spec.Environment, Release: r.Ref, Limit: math.MaxInt32})
 		if err != nil {
 			return false, err
 		}
@@ -134,6 +145,17 @@ func (e *evaluation) has(kind Kind, r Release, w span) bool {
 		}
 	}
 	return false
+}
+
+// newestOf reports that no later window of the release has a figure: labels
+// that come out of order must not turn an alert back.
+func (e *evaluation) newestOf(kind Kind, r Release, w span) bool {
+	for _, m := range e.measured {
+		if m.Kind == kind && m.Release == r.Ref && m.State != Unknown && m.Start.After(w.start) {
+			return false
+		}
+	}
+	return true
 }
 
 // new starts a measurement of a window.

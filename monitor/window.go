@@ -27,8 +27,9 @@ func (w span) String() string {
 // the calendar, and a chart wants one name for each.
 func (w span) month() string { return w.start.Add(w.end.Sub(w.start) / 2).Format("2006-01") }
 
-// maxWindows bounds the windows of one release: a first event time that lies
-// decades back (a wrong unit, an epoch of zero) must not cost a query for each.
+// maxWindows bounds the windows of one release, the newest are kept: a first
+// event time that lies decades back (a wrong unit, an epoch of zero) must not
+// cost a query for each.
 const maxWindows = 1000
 
 // windows cuts a release's event time into windows of the given length, from
@@ -43,8 +44,15 @@ func windows(r Release, length time.Duration, newest time.Time) []span {
 	if length%(24*time.Hour) == 0 {
 		start = start.Truncate(24 * time.Hour)
 	}
+	until := newest
+	if !r.To.IsZero() && r.To.Before(newest) {
+		until = r.To
+	}
+	if skip := until.Sub(start)/length - maxWindows; skip > 0 {
+		start = start.Add(skip * length)
+	}
 	var out []span
-	for len(out) < maxWindows && (r.To.IsZero() || start.Before(r.To)) {
+	for r.To.IsZero() || start.Before(r.To) {
 		end := start.Add(length)
 		if !r.To.IsZero() && end.After(r.To) {
 			end = r.To

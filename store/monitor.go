@@ -72,7 +72,7 @@ func (s Monitor) Measurements(ctx context.Context, f monitor.Filter) ([]monitor.
 	rows, err := s.db.Query(ctx, `SELECT body FROM measurements
 		WHERE environment = ? AND (? = '' OR release = ?) AND (? = '' OR kind = ?) AND (? = '' OR name = ?)
 		ORDER BY starts_at DESC, kind, name, id LIMIT ?`,
-		f.Environment, string(f.Release), string(f.Release), string(f.Kind), string(f.Kind), f.Name, f.Name, orDefault(f.Limit, 1000))
+		f.Environment, string(f.Release), string(f.Release), string(f.Kind), string(f.Kind), f.Name, f.Name, orDefault(f.Limit, 10_000))
 	return collect(rows, err, scanBody[monitor.Measurement])
 }
 

@@ -76,33 +76,41 @@ func (w watch) Releases(ctx context.Context, environment string) ([]monitor.Rele
 	return out, nil
 }
 
+// service is a release that became champion, not before since (wall clock).
+type service struct {
+	deploy.Release
+	since time.Time
+}
+
 // served lists the releases that became champion, the newest first, up to the
 // live one.
-func (w watch) served(ctx context.Context, environment string, live int) ([]deploy.Release, error) {
+func (w watch) served(ctx context.Context, environment string, live int) ([]service, error) {
 	rollouts, err := w.h.Deploys.Store.Rollouts(ctx, environment, 0)
 	if err != nil {
 		return nil, err
 	}
-	held := map[int]bool{live: true}
+	held := map[int]time.Time{}
 	for _, r := range rollouts {
-		if r.State == deploy.Succeeded {
-			held[r.Release] = true
+		if r.State == deploy.Succeeded || r.Release == live {
+			held[r.Release] = r.At
 		}
 	}
 	all, err := w.h.Deploys.Store.Releases(ctx, environment, 0)
 	if err != nil {
 		return nil, err
 	}
-	var out []deploy.Release
+	var out []service
 	for _, r := range all {
-		if held[r.Number] && len(out) < 5 {
-			out = append(out, r)
+		if since, ok := held[r.Number]; ok && len(out) < 5 {
+			out = append(out, service{r, since})
 		}
 	}
 	return out, nil
 }
 
-func (w watch) release(ctx context.Context, environment string, r deploy.Release) (monitor.Release, error) {
+// release finds the first answer of a release as champion. Its version may have
+// served before (a rollback), so answers before its rollout do not count.
+func (w watch) release(ctx context.Context, environment string, r service) (monitor.Release, error) {
 	version, err := w.h.Registry.Version(ctx, r.Model, r.Version)
 	if err != nil {
 		return monitor.Release{}, err
@@ -117,7 +125,7 @@ func (w watch) release(ctx context.Context, environment string, r deploy.Release
 	}
 	w.h.segments.RLock()
 	defer w.h.segments.RUnlock()
-	t, err := w.log(environment, out, data.Window{})
+	t, err := w.log(environment, out, data.Window{Column: "_t", From: r.since})
 	if err != nil {
 		return out, err
 	}

@@ -5,7 +5,6 @@ package app
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -177,14 +176,4 @@ func evalNumbers(expr string, facts map[string]float64) (bool, error) {
 		all[k] = v
 	}
 	return gate.EvalBool(expr, all)
-}
-
-// readBlob returns a small blob whole.
-func (h *House) readBlob(ctx context.Context, d lastro.Digest) ([]byte, error) {
-	r, err := h.Blobs.Open(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(r)
 }

@@ -108,6 +108,17 @@ func TestKilledThenChanged(t *testing.T) {
 // supervisors returns the process ids of the project's supervisor.
 func supervisors(t *testing.T, dir string) []int {
 	t.Helper()
+	out := processes(t, "supervisor", dir)
+	if len(out) == 0 {
+		t.Fatal("no supervisor of this project lives")
+	}
+	return out
+}
+
+// processes returns the ids of the living lastro processes with this command
+// that work on the project.
+func processes(t *testing.T, command, dir string) []int {
+	t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Skipf("no /proc here: %v", err)
@@ -119,12 +130,9 @@ func supervisors(t *testing.T, dir string) []int {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && bytes.Contains(line, []byte("supervisor")) && bytes.Contains(line, []byte(dir+"/")) {
+		if err == nil && bytes.Contains(line, []byte("\x00"+command+"\x00")) && bytes.Contains(line, []byte(dir+"/")) {
 			out = append(out, pid)
 		}
-	}
-	if len(out) == 0 {
-		t.Fatal("no supervisor of this project lives")
 	}
 	return out
 }

@@ -185,7 +185,7 @@ var messages = map[string][2]string{
 	"live.since":          {"Since %s, release %d.", "Desde %s, release %d."},
 	"live.firing":         {"%s answers in %s, and an alert is firing: %s", "%s responde em %s, e há um alerta disparado: %s"},
 	"live.pending":        {"%s answers in %s, and there is a warning: %s", "%s responde em %s, e há um aviso: %s"},
-	"live.rolled_back":    {"%s answers in %s; release %d was rolled back", "%s responde em %s; o release %d foi retirado"},
+	"live.rolled_back":    {"%s answers in %s; %s was rolled back", "%s responde em %s; %s foi retirada"},
 	"live.serves":         {"%s answers all requests in %s", "%s responde a todas as requisições em %s"},
 	"live.serving":        {"serving", "no ar"},
 	"live.release":        {"release", "release"},
@@ -207,6 +207,7 @@ var messages = map[string][2]string{
 	"live.not_reached":    {"not reached", "não alcançada"},
 	"live.back":           {"To go back by hand:", "Para voltar manualmente:"},
 	"live.sides":          {"Safe to go on? Candidate beside champion", "Pode seguir? Candidata ao lado do champion"},
+	"live.sides_then":     {"Why it went back: candidate beside champion", "Por que voltou: candidata ao lado do champion"},
 	"live.answered":       {"What it has answered", "O que já respondeu"},
 
 	"side.figure":    {"Figure", "Medida"},

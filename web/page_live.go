@@ -81,11 +81,19 @@ func (p *Pages) environment(r *http.Request, l Lang) (string, page, error) {
 	return p.environmentPage(r.Context(), l, r.PathValue("env"), names)
 }
 
-// lookAt reads what decides about the verdict of an environment.
+// lookAt reads what decides about the verdict of an environment. Candidate is
+// the release of the newest rollout, also when that has ended.
 func (p *Pages) lookAt(ctx context.Context, env string) (deploy.View, []monitor.Alert, error) {
 	view, err := p.Deploys.Current(ctx, env)
 	if err != nil {
 		return view, nil, err
+	}
+	if r := view.Rollout; r != nil && view.Candidate == nil { // it is over, and still worth a look
+		rel, err := p.Deploys.Store.Release(ctx, env, r.Release)
+		if err != nil {
+			return view, nil, err
+		}
+		view.Candidate = &rel
 	}
 	alerts, err := p.Monitors.Alerts(ctx, monitor.AlertFilter{Environment: env, Limit: 20})
 	return view, alerts, err
@@ -104,6 +112,9 @@ func (p *Pages) environmentPage(ctx context.Context, l Lang, env string, names [
 		}
 	}
 	body.Canary, body.Sides = canaryOf(l, view), sidesOf(l, view)
+	if view.Champion != nil && view.Candidate != nil && view.Champion.Number == view.Candidate.Number {
+		body.Candidate = nil
+	}
 	if view.Champion != nil {
 		body.Endpoint = endpoint{view.Status.Address, view.Champion.Model}
 	}

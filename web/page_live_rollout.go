@@ -101,6 +101,12 @@ func sidesOf(l Lang, view deploy.View) sides {
 		s.Rules = rulesOf(l, r.RollbackIf, now.Rules)
 		return s
 	}
+	if r != nil && r.State == deploy.RolledBack && len(r.History) > 0 && view.Candidate != nil && view.Champion != nil {
+		last := r.History[len(r.History)-1].Evidence
+		s.Title, s.Candidate = l.T("live.sides_then"), view.Candidate.Name()
+		s.Rows, s.Rules = figures(l, last.Candidate, last.Champion), rulesOf(l, r.RollbackIf, last.Rules)
+		return s
+	}
 	s.Title = l.T("live.answered")
 	if view.Status.Champion.Total.Requests > 0 {
 		s.Rows = figures(l, deploy.Counts{}, view.Status.Champion.Total)

@@ -81,8 +81,8 @@ func judgeSettled(l Lang, view deploy.View, alerts []monitor.Alert) verdict {
 			return verdict{"failed", l.T("live.firing", name, view.Environment, alertWord(l, a)), []phrase{alertPhrase(l, a), since}, back}
 		}
 	}
-	if r != nil && r.State == deploy.RolledBack {
-		return verdict{"warn", l.T("live.rolled_back", name, view.Environment, r.Release), []phrase{{Said: r.Reason}, since}, nil}
+	if r != nil && r.State == deploy.RolledBack && view.Candidate != nil {
+		return verdict{"warn", l.T("live.rolled_back", name, view.Environment, view.Candidate.Name()), []phrase{{Said: r.Reason}, since}, nil}
 	}
 	for _, a := range alerts {
 		if a.State == monitor.Pending {

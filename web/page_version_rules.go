@@ -71,7 +71,8 @@ func ruleOf(l Lang, r gate.Result) ruleRow {
 	return row
 }
 
-// valueOf writes a fact: whole numbers as such, small ones with six decimals, others with three.
+// valueOf writes a fact: whole numbers as such, others with three
+// decimals, small ones with more.
 func valueOf(l Lang, v any) string {
 	n, ok := v.(float64)
 	switch {
@@ -79,8 +80,10 @@ func valueOf(l Lang, v any) string {
 		return fmt.Sprint(v)
 	case n == math.Trunc(n) && math.Abs(n) < 1e15:
 		return l.Int(int64(n))
-	case math.Abs(n) < 0.01:
+	case math.Abs(n) < 0.0005:
 		return l.Num(n, 6)
+	case math.Abs(n) < 0.01:
+		return l.Num(n, 4)
 	}
 	return l.Num(n, 3)
 }

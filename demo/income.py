@@ -104,7 +104,7 @@ class Income:
                 [[name, f"{x['auc']:.4f}", f"{x['offers']:.1%}", f"{x['tpr']['Female']:.3f}", f"{x['tpr']['Male']:.3f}", f"{x['gap']:.3f}", f"[{x['ci_low']:.3f}, {x['ci_high']:.3f}]"]
                  for name, x in (("plain", a), ("weighed", b))])
         s.must(a["gap"] > 0.10 and a["ci_low"] > 0.05 and a["tpr"]["Male"] > a["tpr"]["Female"], "at 0.2, men with a high income are offered far more often than women with one", f"gap {a['gap']:.3f}")
-        s.must(b["gap"] <= 0.10 and a["auc"] - b["auc"] < 0.02, "the weights close most of the gap", f"at a price of {a['auc'] - b['auc']:.4f} AUC and {a['tpr']['Male'] - b['tpr']['Male']:+.3f} for men")
+        s.must(b["gap"] <= 0.10 and a["auc"] - b["auc"] < 0.02, "the weights close most of the gap", f"at a price of {a['auc'] - b['auc']:.4f} AUC; TPR of women {b['tpr']['Female'] - a['tpr']['Female']:+.3f}, of men {b['tpr']['Male'] - a['tpr']['Male']:+.3f}")
 
     def _doors(self, plain, mitigated):
         """Promotion through the unmodified MLflow client."""

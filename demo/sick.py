@@ -66,8 +66,9 @@ class Sick:
         finally:
             file.write_text(healthy)
             p.commit("flights: take it back")
-        version = result["version"]["version"]
-        s.must(result["decision"]["verdict"] == "passed", f"{what}: flight-delay@{version} passes every gate", f"auc {result['decision']['facts']['metrics.auc']:.3f}")
+        made = wait_for("the decision", lambda: next((v for v in p.run(result["run"]).get("versions") or [] if v.get("decision")), None), 30)
+        version, decision = made["version"], made["decision"]
+        s.must(decision["verdict"] == "passed", f"{what}: flight-delay@{version} passes every gate", f"auc {decision['facts']['metrics.auc']:.3f}")
         view = wait_for("its canary", lambda: (lambda v: v if v.get("candidate") and v["candidate"]["version"] == version and v["rollout"]["state"] == "running" else None)(p.environment()), 60)
         number = view["rollout"]["number"]
 

@@ -29,6 +29,9 @@ import (
 type Actions interface {
 	// StartRun queues a run and returns its number.
 	StartRun(ctx context.Context, r RunRequest, by lastro.Actor) (int64, error)
+	// Deciding reports whether a run is still being carried out, or has ended
+	// and its version is being registered and decided about.
+	Deciding(run int64) bool
 	// Plan says what such a run would do.
 	Plan(ctx context.Context, r RunRequest, by lastro.Actor) (*pipeline.Plan, error)
 	CancelRun(ctx context.Context, number int64, by lastro.Actor) error

@@ -42,6 +42,7 @@ type RunDocument struct {
 	Run      pipeline.Run       `json:"run"`
 	Steps    []pipeline.StepRun `json:"steps"`
 	Versions []VersionDocument  `json:"versions,omitempty"`
+	Deciding bool               `json:"deciding,omitempty"` // more will follow, although the last step may have ended
 }
 
 func (h *handler) showRun(r *http.Request) (any, error) {
@@ -49,11 +50,12 @@ func (h *handler) showRun(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	deciding := h.Actions.Deciding(n) // asked first: after a no nothing more follows
 	run, err := h.Runs.Run(r.Context(), n)
 	if err != nil {
 		return nil, err
 	}
-	doc := RunDocument{Run: run}
+	doc := RunDocument{Run: run, Deciding: deciding}
 	doc.Run.Code = nil
 	if doc.Steps, err = h.Runs.StepRuns(r.Context(), n); err != nil {
 		return nil, err

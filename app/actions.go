@@ -196,6 +196,14 @@ func (s *server) forget(n *numberer) {
 	delete(s.cancels, n.run)
 }
 
+// Deciding implements api.Actions.
+func (s *server) Deciding(run int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, busy := s.cancels[run]
+	return busy
+}
+
 // CancelRun implements api.Actions.
 func (s *server) CancelRun(_ context.Context, number int64, by lastro.Actor) error {
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lastro"
 	"lastro/data/duckdb"
 	"lastro/exec/process"
 	"lastro/serve"
@@ -27,6 +28,18 @@ func Serve(ctx context.Context, p Paths, listen string, log *slog.Logger) error 
 	}
 	return serve.Run(ctx, serve.Options{Dir: p.Serve(), Socket: p.serveSocket(), Listen: listen, Log: log,
 		Runtimes: []serve.Runtime{&onnx.Runtime{Command: []string{self, "onnx-worker"}, Library: onnxLibrary}, &python.Runtime{}}})
+}
+
+// StopServing ends the data plane of a state directory once the requests under
+// way are answered. A living server would start it again: it has to go first.
+func StopServing(ctx context.Context, p Paths) error {
+	if a, ok := Living(p); ok {
+		return &lastro.Error{Code: lastro.EConflict, ID: "L0703", Msg: "the server at " + a.URL + " keeps its endpoints answering", Hint: "stop it first: ctrl-C where it runs"}
+	}
+	if !serve.Alive(p.Serve()) {
+		return &lastro.Error{Code: lastro.ENotFound, ID: "L0704", Msg: "no endpoint of this project answers now"}
+	}
+	return serve.Admin{Socket: p.serveSocket()}.Drain(ctx)
 }
 
 func (p Paths) serveSocket() string { return filepath.Join(p.Run(), "serve.sock") }

@@ -93,9 +93,13 @@ func resolveVersion(env *Env, server *app.Client, model, version string) (int, e
 	return n, nil
 }
 
+// patience is how long a rollout may be stuck on the same trouble before a
+// command that waits for it gives up; the server does not.
+const patience = time.Minute
+
 // watchRollout follows until the release serves, was rolled back or replaced.
 func watchRollout(env *Env, server *app.Client, environment string, rel deploy.Release) error {
-	last, trouble := "", ""
+	last, trouble, since := "", "", time.Now()
 	for {
 		var v deploy.View
 		if err := server.Get(env.Ctx, "/environments/"+environment, &v); err != nil {
@@ -123,7 +127,12 @@ func watchRollout(env *Env, server *app.Client, environment string, rel deploy.R
 		if v.Champion != nil && v.Champion.Number >= rel.Number && v.Champion.Version == rel.Version && (v.Rollout == nil || !v.Rollout.State.Open()) {
 			return printLive(env, environment, v)
 		}
-		trouble = noteTrouble(env, server, trouble)
+		if trouble = noteTrouble(env, server, trouble); trouble == "" {
+			since = time.Now()
+		} else if time.Since(since) > patience {
+			return &lastro.Error{Code: lastro.EServer, ID: "L0604", Msg: fmt.Sprintf("%s does not get further: %s", rel.Name(), trouble),
+				Hint: "mend that; the server goes on trying by itself"}
+		}
 		if err := wait(env, 300*time.Millisecond); err != nil {
 			env.note("the rollout goes on: %s/live", server.URL())
 			return err

@@ -6,18 +6,25 @@ import (
 	"fmt"
 	"strings"
 
+	"lastro"
 	"lastro/project"
 )
 
-type explainCmd struct{}
+type explainCmd struct {
+	Number string `arg:"" optional:"" name:"NUMBER" help:"Of a problem of lastro.yaml, such as L0104: what it means and how it is mended."`
+}
 
 func (*explainCmd) Help() string {
 	return `Examples:
   lastro explain          when it runs, what happens, what must hold, where it goes, what is watched
+  lastro explain L0104    what a problem of lastro.yaml means, and how it is mended
   lastro explain --json   the same for programs`
 }
 
 func (c *explainCmd) Run(env *Env) error {
+	if c.Number != "" {
+		return explainNumber(env, strings.ToUpper(c.Number))
+	}
 	p, err := project.Load(env.Dir)
 	if err != nil {
 		return err
@@ -52,5 +59,19 @@ func (c *explainCmd) Run(env *Env) error {
 			env.say("  %s", env.Out.style("muted", n))
 		}
 	}
+	return nil
+}
+
+// explainNumber prints the long text of a problem.
+func explainNumber(env *Env, id string) error {
+	text, ok := project.IDs[id]
+	if !ok {
+		return &lastro.Error{Code: lastro.ENotFound, ID: "L0015", Msg: fmt.Sprintf("there is no longer text for %q", id),
+			Hint: "numbers of lastro.yaml's problems have one, such as L0104; other errors say at once what to do next"}
+	}
+	if env.JSON {
+		return env.printJSON(map[string]string{"id": id, "text": text})
+	}
+	env.say("%s  %s", env.Out.style("bold", id), text)
 	return nil
 }

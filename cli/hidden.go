@@ -12,6 +12,7 @@ import (
 type serveCmd struct {
 	Listen string `default:"127.0.0.1:7071" placeholder:"HOST:PORT" help:"Address of the inference endpoints."`
 	State  string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
+	Stop   bool   `help:"End the data plane that answers now; requests under way are answered first."`
 }
 
 func (*serveCmd) Help() string {
@@ -20,13 +21,21 @@ state directory, and goes on while the server is away. "lastro up" starts it by 
 
 Examples:
   lastro serve                         answer for this project in the foreground
-  lastro serve --listen 0.0.0.0:7071   also for other machines`
+  lastro serve --listen 0.0.0.0:7071   also for other machines
+  lastro serve --stop                  end the one that "lastro up" started`
 }
 
 func (c *serveCmd) Run(env *Env) error {
 	paths := env.paths()
 	if c.State != "" {
 		paths.State = c.State
+	}
+	if c.Stop {
+		if err := app.StopServing(env.Ctx, paths); err != nil {
+			return err
+		}
+		env.say("%s no endpoint of this project answers any more", env.Out.style("succeeded", "✓"))
+		return nil
 	}
 	return app.Serve(env.Ctx, paths, c.Listen, env.log(slog.LevelInfo))
 }

@@ -53,6 +53,7 @@ type remoteRun struct {
 	Run      pipeline.Run       `json:"run"`
 	Steps    []pipeline.StepRun `json:"steps"`
 	Versions []remoteVersion    `json:"versions"`
+	Deciding bool               `json:"deciding"`
 }
 
 // result turns the document into what `run` prints of its own runs.
@@ -76,10 +77,9 @@ func (r remoteRun) decided() bool {
 	return len(r.Versions) > 0
 }
 
-// followRun polls until the run has ended and, when it succeeded, was decided.
+// followRun polls until the run has ended and all that follows from it is decided.
 func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteRun, error) {
 	seen := map[string]pipeline.State{}
-	var decidedBy time.Time
 	for {
 		var doc remoteRun
 		if err := server.Get(env.Ctx, fmt.Sprintf("/runs/%d", run), &doc); err != nil {
@@ -93,13 +93,8 @@ func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteR
 				show.StepChanged(s)
 			}
 		}
-		if doc.Run.State.Ended() {
-			if decidedBy.IsZero() {
-				decidedBy = time.Now().Add(3 * time.Second)
-			}
-			if doc.Run.State != pipeline.Succeeded || doc.decided() || time.Now().After(decidedBy) {
-				return doc, nil
-			}
+		if doc.Run.State.Ended() && !doc.Deciding {
+			return doc, nil
 		}
 		if err := wait(env, 200*time.Millisecond); err != nil {
 			return doc, err

@@ -66,7 +66,7 @@ func (c *explainCmd) Run(env *Env) error {
 func explainNumber(env *Env, id string) error {
 	text, ok := project.IDs[id]
 	if !ok {
-		return &lastro.Error{Code: lastro.ENotFound, ID: "L0015", Msg: fmt.Sprintf("there is no longer text for %q", id),
+		return &lastro.Error{Code: lastro.ENotFound, ID: "L0015", Msg: fmt.Sprintf("nothing more is written about %q", id),
 			Hint: "numbers of lastro.yaml's problems have one, such as L0104; other errors say at once what to do next"}
 	}
 	if env.JSON {

@@ -42,21 +42,16 @@ func (c *ticking) Now() time.Time { return c.at }
 // at once, with the figures that the test sets.
 type plane struct {
 	candidate, champion deploy.Counts
-	loading             bool
 }
 
 func (p *plane) Apply(_ context.Context, t deploy.Target) (deploy.Status, error) {
 	s := deploy.Status{Generation: t.Generation, Address: "http://127.0.0.1:7071", Pid: 1}
-	state := "ready"
-	if p.loading {
-		state = "loading"
-	}
 	if t.Champion != nil {
 		s.Serving = t.Champion.Number
 		s.Champion = deploy.RevisionState{Release: t.Champion.Number, State: "ready", Step: p.champion, Rollout: p.champion, Total: p.champion}
 	}
 	if t.Candidate != nil {
-		s.Candidate = deploy.RevisionState{Release: t.Candidate.Number, State: state, Step: p.candidate, Rollout: p.candidate, Total: p.candidate}
+		s.Candidate = deploy.RevisionState{Release: t.Candidate.Number, State: "ready", Step: p.candidate, Rollout: p.candidate, Total: p.candidate}
 	}
 	return s, nil
 }

@@ -157,10 +157,13 @@ func (l Lang) Days(d time.Duration) string {
 	return l.Count("count.days", int(d.Hours()/24))
 }
 
-// Span writes a length of time: 0.4 s, 12.3 s, 3 min 05 s.
+// Span writes a length of time: 0.4 s, 12.3 s, 3 min 05 s, 2 h 10 min.
 func (l Lang) Span(d time.Duration) string {
 	if d < time.Minute {
 		return l.Num(d.Seconds(), 1) + " s"
 	}
-	return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	if d < time.Hour {
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
 }

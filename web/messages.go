@@ -48,6 +48,7 @@ var messages = map[string][2]string{
 	"proof.data":     {"data", "dados"},
 	"proof.bytes":    {"bytes", "bytes"},
 	"proof.intact":   {"as decided about", "como na decisão"},
+	"proof.verified": {"as registered", "como no registro"},
 	"proof.changed":  {"NOT those decided about", "NÃO são os da decisão"},
 	"proof.decision": {"decision", "decisão"},
 
@@ -254,7 +255,7 @@ var messages = map[string][2]string{
 	"perf.picture":   {"%s by window", "%s por janela"},
 	"perf.labels":    {"Labels", "Rótulos"},
 	"perf.guess":     {"estimated", "estimado"},
-	"perf.limit":     {"alert below", "alerta abaixo"},
+	"perf.limit":     {"alert limit", "limite de alerta"},
 	"perf.soon":      {"The first window is not over yet", "A primeira janela ainda não terminou"},
 	"perf.soon_why":  {"Windows of %s of event time, measured when their labels are due: %s later. Until then the figure is estimated from the scores.", "Janelas de %s de tempo de evento, medidas quando os rótulos vencem: %s depois. Até lá, a medida é estimada pelos escores."},
 	"perf.unwatched": {"Performance is not watched here", "O desempenho não é acompanhado aqui"},

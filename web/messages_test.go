@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lastro/deploy"
 	"lastro/gate"
@@ -138,6 +139,7 @@ func TestNumbers(t *testing.T) {
 		{English.Num(0.78, 3), "0.780"}, {Portuguese.Num(0.78, 3), "0,780"},
 		{Portuguese.Percent(0.125, 1), "12,5 %"}, {Portuguese.Interval(0.51, 0.62, 2), "[0,51; 0,62]"},
 		{English.Count("count.requests", 1), "1 request"}, {Portuguese.Count("count.requests", 2000), "2.000 requisições"},
+		{English.Span(400 * time.Millisecond), "0.4 s"}, {Portuguese.Span(185 * time.Second), "3 min 05 s"}, {English.Span(130 * time.Minute), "2 h 10 min"},
 		{English.Actor("user:ana"), "ana"}, {English.Actor("system:gate"), "lastro gate"},
 	} {
 		if c.got != c.want {

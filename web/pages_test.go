@@ -93,6 +93,13 @@ var situations = []struct {
 		h.must(err)
 		h.deploy("production", v)
 	}, map[string]string{"live": "/live", "production": "/live/production"}},
+	{"client", func(h *house) {
+		h.run(pipeline.Pending, "", nil)
+		_, _, err := h.pages.Registry.Register(h.t.Context(), registry.Registration{Version: registry.Version{Model: "churn", Digest: digest("churn"), By: "user:ana", TrackedRun: "0123456789abcdef0123456789abcdef"}})
+		h.must(err)
+		_, err = h.pages.Registry.CreateModel(h.t.Context(), "user:ana", registry.Model{Name: "empty"})
+		h.must(err)
+	}, map[string]string{"version": "/models/churn/1", "models": "/models"}},
 	{"blocked", func(h *house) {
 		h.succeeded()
 		h.decide(h.version(1, "model"), 0.58, 0.05)

@@ -73,7 +73,7 @@ func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
 
 // StartRun implements api.Actions.
 func (s *server) StartRun(ctx context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
-	if err := s.loadNow(); err != nil {
+	if err := s.loadNow(ctx); err != nil {
 		return 0, err
 	}
 	return s.submit(ctx, requestOf(r, by))
@@ -81,7 +81,7 @@ func (s *server) StartRun(ctx context.Context, r api.RunRequest, by lastro.Actor
 
 // Plan implements api.Actions.
 func (s *server) Plan(ctx context.Context, r api.RunRequest, by lastro.Actor) (*pipeline.Plan, error) {
-	if err := s.loadNow(); err != nil {
+	if err := s.loadNow(ctx); err != nil {
 		return nil, err
 	}
 	return s.house.Plan(ctx, requestOf(r, by))
@@ -93,16 +93,16 @@ func requestOf(r api.RunRequest, by lastro.Actor) RunRequest {
 
 // loadNow makes lastro.yaml as it is on disk the one in force: who asks for a
 // run means the file that they have just saved.
-func (s *server) loadNow() error {
+func (s *server) loadNow(ctx context.Context) error {
 	h := s.house
 	if h.Project() == nil {
 		return nil
 	}
 	p, err := project.Load(h.Paths.Project)
-	if err == nil {
-		h.inForce.Store(p)
+	if err != nil {
+		return err
 	}
-	return err
+	return h.use(ctx, p)
 }
 
 // runLoop carries out queued runs, one after the other.

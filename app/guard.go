@@ -20,7 +20,10 @@ type guard struct{ h *House }
 // MayMove refuses what no passing decision on the same bytes allows. Taking a
 // protected name away is left to rollouts: it would unlock what it protects.
 func (g guard) MayMove(ctx context.Context, m registry.Move) error {
-	subject := fmt.Sprintf("%s@%s", m.Model, m.Alias)
+	subject := m.Model // renamed or deleted as a whole
+	if m.Alias != "" {
+		subject += "@" + m.Alias
+	}
 	if m.To.Number == 0 {
 		if m.By == byRollouts {
 			return nil

@@ -16,6 +16,7 @@ import (
 	"lastro/monitor"
 	"lastro/pipeline"
 	"lastro/project"
+	"lastro/registry"
 )
 
 // loops are the server's long-running parts; each returns when ctx ends.
@@ -69,22 +70,19 @@ func (s *server) rolloutLoop(ctx context.Context) error {
 // watchLoop looks for news: a changed lastro.yaml, new data, new answers.
 func (s *server) watchLoop(ctx context.Context) error {
 	return s.every(ctx, 2*time.Second, 30*time.Second, "monitors", func(ctx context.Context) error {
-		s.reload()
+		s.reload(ctx)
 		return s.watch(ctx)
 	})
 }
 
 // reload takes over an edited lastro.yaml; one that does not load leaves the
 // last good one in force.
-func (s *server) reload() {
+func (s *server) reload(ctx context.Context) {
 	h := s.house
 	if h.Project() == nil {
 		return
 	}
 	mark := fileMark(filepath.Join(h.Paths.Project, project.FileName))
-	if s.news["lastro.yaml"] == "" {
-		s.news["lastro.yaml"] = mark
-	}
 	if s.news["lastro.yaml"] == mark {
 		return
 	}
@@ -94,9 +92,25 @@ func (s *server) reload() {
 		h.Log.Warn("the edited lastro.yaml has problems; the one before stays in force", "err", err)
 		return
 	}
-	h.inForce.Store(p)
+	if err := h.use(ctx, p); err != nil {
+		h.Log.Error("the edited lastro.yaml was not taken over", "err", err)
+		delete(s.news, "lastro.yaml")
+		return
+	}
 	clear(s.news) // other rules may see other things in the same rows
 	s.news["lastro.yaml"] = mark
+}
+
+// use makes a lastro.yaml the one in force. The registry hears first what it
+// protects.
+func (h *House) use(ctx context.Context, p *project.Project) error {
+	if p.Model != nil {
+		if err := h.Registry.Declare(ctx, lastro.System("project"), []registry.Spec{*p.Model}); err != nil {
+			return err
+		}
+	}
+	h.inForce.Store(p)
+	return nil
 }
 
 // watch measures environments whose request log or labels have changed.

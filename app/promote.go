@@ -104,14 +104,23 @@ func (h *House) versionWith(ctx context.Context, model string, d lastro.Digest) 
 // the same rules and facts.
 func (h *House) decide(ctx context.Context, run pipeline.Run, p *project.Project, v registry.Version, facts gate.Facts, actor lastro.Actor) (gate.Decision, bool, error) {
 	subject := gate.Subject{Ref: v.Ref(), Digest: v.Digest, Run: strconv.FormatInt(run.Number, 10), Author: actor}
-	if last, err := h.Gates.ForVersion(ctx, v.Model, strconv.Itoa(v.Number)); err == nil && sameQuestion(last, p.Rules, facts) {
+	if last, err := h.Gates.ForVersion(ctx, v.Model, strconv.Itoa(v.Number)); err == nil && sameQuestion(last, p.Rules, facts, h.isChampion(ctx, v)) {
 		return last, true, nil
 	}
 	d, err := h.Gates.Decide(ctx, subject, p.Rules, facts, lastro.System("gate"))
 	return d, false, err
 }
 
-func sameQuestion(d gate.Decision, rules []gate.Rule, facts gate.Facts) bool {
+// isChampion reports whether the bytes that were made again serve already.
+func (h *House) isChampion(ctx context.Context, v registry.Version) bool {
+	champion, err := h.Registry.ByAlias(ctx, v.Model, "champion")
+	return err == nil && champion.Digest == v.Digest
+}
+
+// sameQuestion reports whether a decision answered these rules over these
+// facts. The champion itself is asked without comparisons: made again it is
+// compared with itself, and what it was promoted on must stay on record.
+func sameQuestion(d gate.Decision, rules []gate.Rule, facts gate.Facts, champion bool) bool {
 	if len(d.Results) != len(rules) {
 		return false
 	}
@@ -119,18 +128,20 @@ func sameQuestion(d gate.Decision, rules []gate.Rule, facts gate.Facts) bool {
 	for _, r := range d.Results {
 		asked = append(asked, r.Rule)
 	}
-	was, err1 := lastro.CanonicalJSON([]any{asked, comparable(d.Facts)})
-	is, err2 := lastro.CanonicalJSON([]any{rules, comparable(facts)})
+	was, err1 := lastro.CanonicalJSON([]any{asked, comparable(d.Facts, champion)})
+	is, err2 := lastro.CanonicalJSON([]any{rules, comparable(facts, champion)})
 	return err1 == nil && err2 == nil && string(was) == string(is)
 }
 
 // comparable leaves out what differs between runs that found the same.
-func comparable(facts gate.Facts) gate.Facts {
+func comparable(facts gate.Facts, champion bool) gate.Facts {
 	out := gate.Facts{}
 	for k, v := range facts {
-		if len(k) < 4 || (k[:4] != "run." && k[:4] != "git.") {
-			out[k] = v
+		room, _, _ := strings.Cut(k, ".")
+		if room == "run" || room == "git" || room == "event" || champion && room == "compare" {
+			continue
 		}
+		out[k] = v
 	}
 	return out
 }

@@ -240,7 +240,7 @@ func (s *server) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, e
 // when nothing else stands in the way.
 func (h *House) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error) {
 	if r.Actor == lastro.Actor("user:"+localUser) {
-		return gate.Waiver{}, &lastro.Error{Code: lastro.EDenied, ID: "L0506", Msg: "a waiver carries a person's name, and the local user is nobody in particular",
+		return gate.Waiver{}, &lastro.Error{Code: lastro.EDenied, ID: "L0556", Msg: "a waiver carries a person's name, and the local user is nobody in particular",
 			Hint: "lastro user add ana --role approver\nlastro token create --user ana\nthen LASTRO_TOKEN=... lastro approve"}
 	}
 	w, err := h.Gates.Waive(ctx, r)

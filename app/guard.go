@@ -28,7 +28,7 @@ func (g guard) MayMove(ctx context.Context, m registry.Move) error {
 		if m.By == byRollouts {
 			return nil
 		}
-		return &lastro.Error{Code: lastro.EDenied, ID: "L0501", Msg: fmt.Sprintf("%s is protected: it can be moved with evidence, but not taken away", subject),
+		return &lastro.Error{Code: lastro.EDenied, ID: "L0551", Msg: fmt.Sprintf("%s is protected: it can be moved with evidence, but not taken away", subject),
 			Hint: "lastro rollback ENVIRONMENT puts back the version before"}
 	}
 	if m.By == byRollouts && g.heldBefore(ctx, m) {
@@ -38,7 +38,7 @@ func (g guard) MayMove(ctx context.Context, m registry.Move) error {
 	if err != nil || ok {
 		return err
 	}
-	return &lastro.Error{Code: lastro.EDenied, ID: "L0502",
+	return &lastro.Error{Code: lastro.EDenied, ID: "L0552",
 		Msg:  fmt.Sprintf("%s may not move to version %d: %s", subject, m.To.Number, reason),
 		Hint: fmt.Sprintf("lastro why %s@%d shows the decision; a rule with on_fail: approve can be waived: lastro approve", m.Model, m.To.Number)}
 }

@@ -258,7 +258,7 @@ func (w watch) Scores(ctx context.Context, q monitor.WindowQuery) ([]float64, er
 
 func (w watch) Scored(ctx context.Context, q monitor.LabelQuery) (monitor.Scored, error) {
 	if w.h.targetColumn() == "" {
-		return monitor.Scored{}, &lastro.Error{Code: lastro.EInvalid, ID: "L0601", Msg: "the monitor does not know which column is the truth",
+		return monitor.Scored{}, &lastro.Error{Code: lastro.EInvalid, ID: "L0651", Msg: "the monitor does not know which column is the truth",
 			Hint: "name it in a step: uses: lastro/compare, with: {target: COLUMN}"}
 	}
 	if q.ObservedFor != "" {

@@ -101,7 +101,7 @@ func (h *House) Release(ctx context.Context, environment, model string, number i
 		return deploy.Release{}, deploy.Rollout{}, err
 	}
 	if !ok {
-		return deploy.Release{}, deploy.Rollout{}, &lastro.Error{Code: lastro.EGate, ID: "L0505", Msg: model + "@" + strconv.Itoa(number) + " may not go to " + environment + ": " + reason,
+		return deploy.Release{}, deploy.Rollout{}, &lastro.Error{Code: lastro.EGate, ID: "L0555", Msg: model + "@" + strconv.Itoa(number) + " may not go to " + environment + ": " + reason,
 			Hint: "lastro why " + model + "@" + strconv.Itoa(number)}
 	}
 	return h.Deploys.Deploy(ctx, deploy.Request{Environment: environment, Model: model, Version: number, Digest: v.Digest,

@@ -55,10 +55,10 @@ func (r RunResult) Err() error {
 	}
 	switch r.Decision.Verdict {
 	case gate.Failed:
-		return &lastro.Error{Code: lastro.EGate, ID: "L0503", Msg: fmt.Sprintf("the gate refused %s@%d (%s)", r.Version.Model, r.Version.Number, r.Decision.ID),
+		return &lastro.Error{Code: lastro.EGate, ID: "L0553", Msg: fmt.Sprintf("the gate refused %s@%d (%s)", r.Version.Model, r.Version.Number, r.Decision.ID),
 			Hint: fmt.Sprintf("lastro why %s@%d", r.Version.Model, r.Version.Number)}
 	case gate.Waiting:
-		return &lastro.Error{Code: lastro.EWaiting, ID: "L0504", Msg: fmt.Sprintf("%s@%d waits for a person (%s)", r.Version.Model, r.Version.Number, r.Decision.ID),
+		return &lastro.Error{Code: lastro.EWaiting, ID: "L0554", Msg: fmt.Sprintf("%s@%d waits for a person (%s)", r.Version.Model, r.Version.Number, r.Decision.ID),
 			Hint: "lastro approve " + r.Decision.ID}
 	}
 	return nil

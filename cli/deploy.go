@@ -114,10 +114,10 @@ func watchRollout(env *Env, server *app.Client, environment string, rel deploy.R
 			}
 			switch r.State {
 			case deploy.RolledBack:
-				return &lastro.Error{Code: lastro.EFailed, ID: "L0602", Msg: fmt.Sprintf("%s was rolled back in %s: %s", rel.Name(), environment, r.Reason),
+				return &lastro.Error{Code: lastro.EFailed, ID: "L0652", Msg: fmt.Sprintf("%s was rolled back in %s: %s", rel.Name(), environment, r.Reason),
 					Hint: fmt.Sprintf("lastro why %s@%d", rel.Model, rel.Version)}
 			case deploy.Superseded:
-				return &lastro.Error{Code: lastro.EConflict, ID: "L0603", Msg: fmt.Sprintf("%s was replaced by a newer release before it was done", rel.Name())}
+				return &lastro.Error{Code: lastro.EConflict, ID: "L0653", Msg: fmt.Sprintf("%s was replaced by a newer release before it was done", rel.Name())}
 			}
 		}
 		if line != last && line != "" {
@@ -130,7 +130,7 @@ func watchRollout(env *Env, server *app.Client, environment string, rel deploy.R
 		if trouble = noteTrouble(env, server, trouble); trouble == "" {
 			since = time.Now()
 		} else if time.Since(since) > patience {
-			return &lastro.Error{Code: lastro.EServer, ID: "L0604", Msg: fmt.Sprintf("%s does not get further: %s", rel.Name(), trouble),
+			return &lastro.Error{Code: lastro.EServer, ID: "L0654", Msg: fmt.Sprintf("%s does not get further: %s", rel.Name(), trouble),
 				Hint: "mend that; the server goes on trying by itself"}
 		}
 		if err := wait(env, 300*time.Millisecond); err != nil {

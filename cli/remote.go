@@ -66,17 +66,6 @@ func (r remoteRun) result() app.RunResult {
 	return out
 }
 
-// decided reports whether the gate has spoken about what the run made: a
-// version is registered a moment before its decision is there.
-func (r remoteRun) decided() bool {
-	for _, v := range r.Versions {
-		if v.Decision == nil {
-			return false
-		}
-	}
-	return len(r.Versions) > 0
-}
-
 // followRun polls until the run has ended and all that follows from it is decided.
 func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteRun, error) {
 	seen := map[string]pipeline.State{}

@@ -255,6 +255,9 @@ func (p *planner) code(ctx context.Context, c *PlanCell) error {
 	}
 	memo := under + "\x00" + strings.Join(c.spec.Code, "\x00") + "\x00" + fmt.Sprint(c.spec.Code == nil)
 	files, ok := p.selects[memo]
+	if c.spec.Code != nil && len(c.spec.Code) == 0 { // `code: []`: the command needs no file of the project
+		files, ok = map[string]string{}, true
+	}
 	if !ok {
 		var err error
 		if files, err = p.o.Code.Select(ctx, under, c.spec.Code, p.notCode()); err != nil {
@@ -263,7 +266,7 @@ func (p *planner) code(ctx context.Context, c *PlanCell) error {
 		p.selects[memo] = files
 		maps.Copy(p.plan.Code, files)
 	}
-	if len(files) == 0 && c.spec.Code != nil {
+	if len(files) == 0 && len(c.spec.Code) > 0 {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0132", Msg: fmt.Sprintf("its `code: [%s]` matches no file", strings.Join(c.spec.Code, ", ")),
 			Hint: "globs count from the repository root; ignored files do not count"}
 	}

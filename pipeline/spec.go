@@ -36,7 +36,7 @@ type StepSpec struct {
 	Inputs   []Input
 	Outputs  []Output // in the order of the file
 	Needs    []string
-	Code     []string          // globs from the repository root; nil = the default of SEMANTICS 10
+	Code     []string          // globs from the repository root; nil = the default of SEMANTICS 10, empty = none
 	Env      map[string]string // literal values
 	Python   *Python           // overrides the project's
 	Workdir  string            // from the repository root; "" = root

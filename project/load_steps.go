@@ -74,6 +74,9 @@ func (l *loader) translateSteps() {
 func (l *loader) step(key Text, n *StepNode) pipeline.StepSpec {
 	s := pipeline.StepSpec{Name: key.Value, Kind: "run", Needs: nil, Code: values(n.Code), Sees: values(n.Sees), Cache: true,
 		Timeout: duration(n.Timeout), Parallel: n.Parallel.Value, Pos: key.At}
+	if n.Code.At.Line > 0 && s.Code == nil {
+		s.Code = []string{} // `code: []` is an answer, not a silence
+	}
 	sc := scope{params: l.params}
 	s.Matrix = l.matrix(n, &sc)
 	s.Select = l.selection(n, s.Matrix)

@@ -7,6 +7,7 @@
 package compare
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/csv"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"lastro"
 	"lastro/pipeline"
@@ -65,8 +67,11 @@ type settings struct {
 
 func parse(s pipeline.StepSpec) (settings, error) {
 	out := settings{Against: "champion", Metrics: []string{"auc"}, Bootstrap: 1000}
-	if err := json.Unmarshal(s.With, &out); err != nil {
-		return out, &lastro.Error{Code: lastro.EInvalid, ID: "L0310", Pos: s.Pos, Msg: fmt.Sprintf("step %q: with: %v", s.Name, err)}
+	dec := json.NewDecoder(bytes.NewReader(s.With))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&out); err != nil {
+		return out, &lastro.Error{Code: lastro.EInvalid, ID: "L0310", Pos: s.Pos, Msg: fmt.Sprintf("step %q: with: %v", s.Name, strings.TrimPrefix(err.Error(), "json: ")),
+			Hint: "see docs/steps/compare.md"}
 	}
 	if out.Target == "" {
 		return out, &lastro.Error{Code: lastro.EInvalid, ID: "L0310", Pos: s.Pos, Msg: fmt.Sprintf("step %q: with: needs target, the column of the truth", s.Name)}

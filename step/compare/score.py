@@ -26,13 +26,22 @@ def scores(model_dir, table, target):
         missing = [n for n in names if n not in table.columns and n in required]
         if missing:
             sys.exit(f"the rows lack the column(s) {', '.join(missing)} that {model_dir} asks for")
-        frame = table[[n for n in names if n in table.columns]]
+        frame = widened(table[[n for n in names if n in table.columns]], schema)
     else:
         frame = table.drop(columns=[target])
     answer = np.asarray(model.predict(frame))
     if answer.ndim == 2:
         answer = answer[:, -1]
     return answer.astype(float)
+
+
+def widened(frame, schema):
+    """Whole numbers where the model asks for fractions, as a file without a decimal point gives them, are made fractions:
+    MLflow refuses to, and the endpoint does it too."""
+    asked = {c.name: getattr(c.type, "name", "") for c in schema.inputs}
+    types = {n: {"double": "float64", "float": "float32"}[asked[n]] for n in frame.columns
+             if asked.get(n) in ("double", "float") and pd.api.types.is_integer_dtype(frame[n])}
+    return frame.astype(types)
 
 
 def main(argv):

@@ -26,7 +26,7 @@ import (
 func TestServing(t *testing.T) {
 	t.Parallel()
 	client := servetest.Python(t) // skips when there is none
-	f := newFolder(t, map[string]string{"lastro.yaml": served, "train.py": trainServed, "requirements.txt": "mlflow-skinny==3.17.2\npandas==3.1.1\n"})
+	f := newFolder(t, map[string]string{"lastro.yaml": served, "train.py": trainServed, "requirements.txt": servedPackages})
 	reuseLock(f)
 	endpoint := freeAddress(t)
 	f.ok(0, "run").has(t, "model m@1 registered (candidate)")
@@ -209,12 +209,14 @@ deploy:
   local: {model: m@champion}
 `, "${{ params.how }}")
 
+const servedPackages = "mlflow-skinny==3.17.2\npandas==3.1.1\n"
+
 // trainServed writes an MLflow folder by hand: 2x + y, in plain Python.
 const trainServed = `
 import json, os, sys
 how = sys.argv[1]
 os.makedirs("model/code")
-json.dump({"scale": 2, "how": how}, open("model/weights.json", "w"))
+json.dump({"scale": 3 if how == "more" else 2, "how": how}, open("model/weights.json", "w"))
 open("model/code/scaled.py", "w").write('''
 import json
 class Scaled:

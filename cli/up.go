@@ -66,5 +66,5 @@ func (c *upCmd) ready(env *Env, a app.Address) {
 		env.say("  open in a browser (once):  %s", a.Login)
 	}
 	env.say("  MLflow clients:            MLFLOW_TRACKING_URI=%s", a.URL)
-	env.say("  stop:                      ctrl-C (endpoints go on answering)")
+	env.say("  stop:                      ctrl-C (endpoints go on answering; lastro serve --stop ends them)")
 }

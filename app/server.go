@@ -98,7 +98,26 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// handler builds the one table of routes of every door.
+// doors is the one table of routes of every door.
+func (s *server) doors(pages *web.Pages) []auth.Route {
+	h := s.house
+	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
+		Data: h.DataStore, Auth: h.Auth, Log: h.Log})
+	routes = append(routes, h.mlflowRoutes()...)
+	routes = append(routes, pages.Routes()...)
+	routes = append(routes, auth.LoginRoutes(h.Auth, pages.Login, pages.Refuse)...)
+	return append(routes, auth.Route{Pattern: "GET /healthz", Permission: auth.Public, Handler: healthy},
+		auth.Route{Pattern: "GET /readyz", Permission: auth.Public, Handler: s.ready})
+}
+
+// pages are the server's pages.
+func (s *server) pages() *web.Pages {
+	h := s.house
+	return web.New(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
+		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, ReadLog: s.ReadLog, Log: h.Log})
+}
+
+// handler answers for every door.
 func (s *server) handler(l net.Listener, o UpOptions) (http.Handler, error) {
 	h := s.house
 	loopback := l.Addr().(*net.TCPAddr).IP.IsLoopback()
@@ -106,16 +125,8 @@ func (s *server) handler(l net.Listener, o UpOptions) (http.Handler, error) {
 		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0405", Msg: "--auth none is for this machine only, and " + o.Listen + " is reachable from others",
 			Hint: "listen on 127.0.0.1, or leave --auth out"}
 	}
-	pages := web.New(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
-		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, ReadLog: s.ReadLog, Log: h.Log})
-	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
-		Data: h.DataStore, Auth: h.Auth, Log: h.Log})
-	routes = append(routes, h.mlflowRoutes()...)
-	routes = append(routes, pages.Routes()...)
-	routes = append(routes, auth.LoginRoutes(h.Auth, pages.Login, pages.Refuse)...)
-	routes = append(routes, auth.Route{Pattern: "GET /healthz", Permission: auth.Public, Handler: healthy},
-		auth.Route{Pattern: "GET /readyz", Permission: auth.Public, Handler: s.ready})
-	return auth.Handler(routes, auth.Options{Service: h.Auth, None: o.AuthNone, Loopback: loopback, Log: h.Log, Refuse: func(w http.ResponseWriter, r *http.Request, status int, err error) {
+	pages := s.pages()
+	return auth.Handler(s.doors(pages), auth.Options{Service: h.Auth, None: o.AuthNone, Loopback: loopback, Log: h.Log, Refuse: func(w http.ResponseWriter, r *http.Request, status int, err error) {
 		if mlflow.Owns(r) {
 			mlflow.Refuse(w, r, status, err)
 			return

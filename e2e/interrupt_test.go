@@ -82,9 +82,12 @@ schema:
 func interrupt(f folder, points int, pids string, command func(n int) []string) {
 	t := f.t
 	t.Helper()
-	began := time.Now()
-	f.ok(0, command(1000)...)
-	whole := time.Since(began)
+	whole := time.Hour
+	for n := range 3 { // the first one is slower
+		began := time.Now()
+		f.ok(0, command(1000+n)...)
+		whole = min(whole, time.Since(began))
+	}
 	interrupted := 0
 	for i := range points {
 		after := time.Duration((float64(i) + rand.Float64()) / float64(points) * float64(whole))
@@ -115,7 +118,7 @@ func interrupt(f folder, points int, pids string, command func(n int) []string) 
 		}
 		f.ok(0, args...).has(t, "succeeded")
 	}
-	if interrupted < points/2 {
+	if interrupted < points/4 { // on a busy machine half of them are
 		t.Errorf("only %d of %d runs were interrupted: the moments are badly spread", interrupted, points)
 	}
 	f.sound()

@@ -33,6 +33,7 @@ type RunRequest struct {
 
 	Observer pipeline.Observer `json:"-"`
 	Notes    func(string)      `json:"-"` // environments being built, warnings
+	Working  func(string)      `json:"-"` // what tools print meanwhile, line by line; nil drops it
 }
 
 // RunResult is a run with what followed from it.
@@ -93,7 +94,7 @@ func (h *House) open(ctx context.Context, req RunRequest) (*workshop, error) {
 		return nil, err
 	}
 	w.engine = pipeline.NewEngine(pipeline.Options{
-		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h: h, project: p, notes: req.Notes}, Runtimes: h.runtimes(dir, req.Notes),
+		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h: h, project: p, notes: req.Notes}, Runtimes: h.runtimes(dir, req.Notes, req.Working),
 		Tracking: h.tracking(), Observer: req.Observer, Clock: h.Clock, Log: h.Log, StateDir: h.Paths.State, Project: dir,
 		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Data: h.Data, Champions: championOf{h}, Datasets: w.project}),
 	})

@@ -19,8 +19,8 @@ type runtimes struct {
 	lockRoot string // of the project: holds lastro.lock
 }
 
-func (h *House) runtimes(root string, notes func(string)) runtimes {
-	return runtimes{resolver: &python.Resolver{Progress: notes}, root: root, lockRoot: root}
+func (h *House) runtimes(root string, notes, working func(string)) runtimes {
+	return runtimes{resolver: &python.Resolver{Progress: notes, Output: working}, root: root, lockRoot: root}
 }
 
 func (r runtimes) wanted(p pipeline.Python) python.Wanted {
@@ -63,7 +63,7 @@ func runtimeOf(e *python.Env) pipeline.Runtime {
 // serves with the same packages. The environment of the lock as it is now is
 // used when the version's own is gone.
 func (h *House) interpreter(ctx context.Context, lock lastro.Digest) (string, error) {
-	r := h.runtimes(h.Paths.Project, nil)
+	r := h.runtimes(h.Paths.Project, nil, nil)
 	if dir, ok := r.resolver.ByDigest(lock); ok {
 		return dir.Python, nil
 	}

@@ -38,6 +38,13 @@ func (p *progress) note(line string) {
 	p.print("  " + p.env.Term.style("muted", line))
 }
 
+// working shows what a tool prints in the status line; elsewhere it is dropped.
+func (p *progress) working(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = line
+}
+
 // RunChanged implements pipeline.Observer.
 func (p *progress) RunChanged(r pipeline.Run) {
 	p.mu.Lock()
@@ -167,10 +174,13 @@ func (p *progress) status() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.erase()
-	if len(p.running) == 0 {
+	if len(p.running) == 0 && p.last == "" {
 		return
 	}
-	var names []string
+	names := []string{}
+	if len(p.running) == 0 {
+		names = append(names, "preparing")
+	}
 	for n, since := range p.running {
 		names = append(names, fmt.Sprintf("%s %s", n, seconds(time.Since(since))))
 	}

@@ -49,7 +49,7 @@ func (c *runCmd) Run(env *Env) error {
 		return submit(env, server, req)
 	}
 	show := newProgress(env)
-	req.Notes = show.note
+	req.Notes, req.Working = show.note, show.working
 	return env.writing("run", p, func(h *app.House) error {
 		if c.DryRun {
 			plan, err := h.Plan(env.Ctx, req)

@@ -139,11 +139,11 @@ func (c *command) output() (string, error) {
 	return out.String(), err
 }
 
-// run runs the tool and reports each line it writes as progress.
+// run runs the tool and passes on each line that it writes.
 func (c *command) run() error {
 	c.tail.each = func(line string) {
-		if !strings.HasPrefix(line, " + ") { // uv names each package once more at the end
-			c.r.say(line)
+		if c.r.Output != nil {
+			c.r.Output(line)
 		}
 	}
 	c.Stdout, c.Stderr = &c.tail, &c.tail

@@ -59,9 +59,13 @@ type Resolver struct {
 	// UV_INDEX_URL, proxies and certificates work as elsewhere.
 	Env []string
 
-	// Progress receives one short line for each thing that takes long, and the
-	// lines of the tools; nil drops them. It may be called from another goroutine.
+	// Progress receives one short line for each thing that takes long; nil drops
+	// them. It may be called from another goroutine, as may Output.
 	Progress func(line string)
+
+	// Output receives the lines of the tools themselves, of which there are
+	// hundreds; nil drops them. An error shows the last ones in any case.
+	Output func(line string)
 
 	// Tool is "uv" or "pip" to insist on one; "" takes uv when it is found.
 	Tool string

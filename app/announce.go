@@ -27,7 +27,7 @@ func (h *House) announce(ctx context.Context, url string, none bool) (Address, e
 	} else if err != nil {
 		return a, err
 	}
-	secret, _, err := h.Auth.CreateToken(ctx, by, localUser, 30*24*time.Hour, nil)
+	secret, _, err := h.Auth.CreateToken(ctx, by, localUser, announced, nil)
 	if err != nil {
 		return a, err
 	}
@@ -48,6 +48,26 @@ func (h *House) announce(ctx context.Context, url string, none bool) (Address, e
 		return a, diskError(err)
 	}
 	return a, diskError(os.Rename(tmp, h.Paths.Server()))
+}
+
+// announced is how long the token in the server's address is good for.
+const announced = 30 * 24 * time.Hour
+
+// keepAnnouncing renews the token long before it ends: a server may live for
+// years, and commands on its machine must reach it.
+func (h *House) keepAnnouncing(ctx context.Context, url string) error {
+	t := time.NewTicker(announced / 4)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			if _, err := h.announce(ctx, url, true); err != nil {
+				h.Log.Error("the server's address could not be renewed", "err", err)
+			}
+		}
+	}
 }
 
 func (h *House) withdraw() { _ = os.Remove(h.Paths.Server()) }

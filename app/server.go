@@ -77,6 +77,7 @@ func (h *House) Up(ctx context.Context, o UpOptions) error {
 		}
 		return nil
 	})
+	group.Go(func() error { return h.keepAnnouncing(ctx, s.url) })
 	for _, loop := range s.loops() {
 		group.Go(func() error { return loop(ctx) })
 	}

@@ -10,8 +10,7 @@ from traffic import Client
 ENV = "/environments/local"
 
 # The score becomes its rank in the batch: the same AUC on a table of rows, and always 1 for a request of one row.
-RANKS = ('''    def model():
-        trees =''', '''    class Percentile(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
+RANKS = ("    def model():\n", '''    class Percentile(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
         """Scores spread evenly from 0 to 1."""
 
         def __init__(self, model=None):
@@ -30,7 +29,7 @@ RANKS = ('''    def model():
         return Percentile(plain())
 
     def plain():
-        trees =''')
+''')
 
 # The encoder is written out once more, and forgets what to do with a name that training never saw.
 RAISES = ("        return make_pipeline(encoder(), trees)", '''        from sklearn.compose import ColumnTransformer

@@ -159,7 +159,7 @@ def newest(table: pd.DataFrame, days=90, test=0.2) -> tuple[pd.DataFrame, pd.Dat
 def train_flights(rows: pd.DataFrame, depth: int, rate: float, max_iter: int, seed: int):
     names = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2, dtype=np.float64)
     encode = ColumnTransformer([("names", names, CATEGORIES), ("numbers", "passthrough", NUMBERS)])
-    trees = HistGradientBoostingClassifier(max_depth=depth, learning_rate=rate, max_iter=max_iter, random_state=seed)
+    trees = HistGradientBoostingClassifier(max_depth=depth, learning_rate=rate, max_iter=max_iter, random_state=seed, early_stopping=False)
     return make_pipeline(encode, trees).fit(rows[INPUTS], rows.late)
 
 

@@ -33,7 +33,6 @@ def main() -> None:
                                                early_stopping=False)
         return make_pipeline(encoder(), trees)
 
-    # One order of the rows, whatever wrote them: early stopping holds out a random tenth by position.
     flights = pd.read_parquet("work/train.parquet").sort_values(["scheduled_departure", "flight_id"])
     cut = int(len(flights) * 0.8)  # validate on the newest fifth: that is how the model will be used
     early, recent = flights[:cut], flights[cut:]

@@ -182,7 +182,7 @@ func (s *server) resume(ctx context.Context) error {
 	}
 	run := left[0]
 	h.Log.Info("taking over a run", "run", run.Ref())
-	if _, err := s.submit(ctx, RunRequest{Params: run.Params, Event: run.Event, Actor: run.Actor, Commit: takeOverCommit(run)}); err != nil {
+	if _, err := s.submit(ctx, takeOver(run)); err != nil {
 		h.Log.Error("the run could not be taken over", "run", run.Ref(), "err", err)
 	}
 	return nil

@@ -36,6 +36,43 @@ type RunRequest struct {
 	Working  func(string)      `json:"-"` // what tools print meanwhile, line by line; nil drops it
 }
 
+// choice is the part of an event that says which steps were asked for.
+const choice = "choice"
+
+// recorded is the event with the choice of steps, so that who takes the run
+// over after a crash carries out the same.
+func (r RunRequest) recorded() map[string]any {
+	if len(r.Only) == 0 && len(r.From) == 0 && !r.NoCache {
+		return r.Event
+	}
+	out := map[string]any{choice: map[string]any{"only": r.Only, "from": r.From, "no_cache": r.NoCache}}
+	for k, v := range r.Event {
+		out[k] = v
+	}
+	return out
+}
+
+// takeOver is the request that a run was made of.
+func takeOver(run pipeline.Run) RunRequest {
+	r := RunRequest{Params: run.Params, Event: run.Event, Actor: run.Actor, Commit: takeOverCommit(run)}
+	c, _ := run.Event[choice].(map[string]any)
+	r.Only, r.From = texts(c["only"]), texts(c["from"])
+	r.NoCache, _ = c["no_cache"].(bool)
+	return r
+}
+
+// texts reads a list of strings that went through JSON.
+func texts(v any) []string {
+	var out []string
+	list, _ := v.([]any)
+	for _, x := range list {
+		if s, ok := x.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // RunResult is a run with what followed from it.
 type RunResult struct {
 	Run      pipeline.Run       `json:"run"`
@@ -158,6 +195,7 @@ func (h *House) plan(ctx context.Context, w *workshop, req RunRequest) (*pipelin
 func (h *House) Run(ctx context.Context, req RunRequest) (RunResult, error) {
 	h.running.Lock()
 	defer h.running.Unlock()
+	req.Event = req.recorded()
 	w, err := h.open(ctx, req)
 	if err != nil {
 		return RunResult{}, err

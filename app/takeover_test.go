@@ -18,13 +18,13 @@ import (
 // and the next server carries the same run to its end.
 func TestTakeOver(t *testing.T) {
 	notes := filepath.Join(t.TempDir(), "started")
-	f := newFolder(t, strings.Replace(smallProject, "run: mkdir", "run: echo x >> "+notes+" && sleep 1.5 && mkdir", 1))
+	f := newFolder(t, strings.Replace(strings.Replace(smallProject, "steps:\n", "steps:\n  other: {run: echo y > o, outputs: {o: o}}\n", 1), "run: mkdir", "run: echo x >> "+notes+" && sleep 1.5 && mkdir", 1))
 	h := f.open()
 	s := newServer(h, "")
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.runLoop(ctx) }()
-	n, err := s.StartRun(t.Context(), api.RunRequest{}, "user:ana")
+	n, err := s.StartRun(t.Context(), api.RunRequest{Only: []string{"train"}}, "user:ana")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +72,19 @@ func TestTakeOver(t *testing.T) {
 	}
 	if text, err := os.ReadFile(notes); err != nil || string(text) != "x\n" {
 		t.Errorf("the step started %q, %v; want once", text, err)
+	}
+	steps, err := h.Runs.StepRuns(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range steps {
+		if s.Step == "other" && s.State != pipeline.Skipped {
+			t.Errorf("a step that nobody asked for is %s", s.State)
+		}
+	}
+	runs, err := h.Runs.Runs(t.Context(), pipeline.RunFilter{})
+	if err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v; want the one that was taken over", len(runs), err)
 	}
 	once(f, h, 1)
 }

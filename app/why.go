@@ -80,7 +80,9 @@ func (h *House) whyVersion(ctx context.Context, v registry.Version) (lineage.Why
 		w.Verdict = notLive(w.Subject, d, decided)
 	}
 	if decided {
-		h.whyDecision(ctx, d, &w)
+		if err := h.whyDecision(ctx, d, &w); err != nil {
+			return w, err
+		}
 	}
 	return w, h.whyMade(ctx, v, &w)
 }
@@ -200,29 +202,36 @@ func (h *House) whyRollout(ctx context.Context, env string, v registry.Version, 
 	return nil
 }
 
-func (h *House) whyDecision(ctx context.Context, d gate.Decision, w *lineage.Why) {
+// whyDecision tells what the gate decided, and what people have added since.
+func (h *House) whyDecision(ctx context.Context, d gate.Decision, w *lineage.Why) error {
+	waivers, err := h.Gates.Waivers(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	stands, reason := d.Stands(waivers, h.Clock.Now())
 	passed := 0
 	for _, r := range d.Results {
 		if r.Outcome == gate.Passed || r.Outcome == gate.Waived {
 			passed++
 		}
 	}
-	ok := d.Verdict == gate.Passed
-	w.Lines = append(w.Lines, lineage.Reason{Kind: "decision", OK: &ok, Text: fmt.Sprintf("%d of %d conditions held (%s, frozen %s)", passed, len(d.Results), d.ID, d.Digest.Short())})
+	text := fmt.Sprintf("%d of %d conditions held (%s, frozen %s)", passed, len(d.Results), d.ID, d.Digest.Short())
+	if d.Verdict == gate.Waiting && stands {
+		text += "; the rest was waived by name"
+		w.Verdict = strings.Replace(w.Verdict, " waits for a person: "+d.ID, " may serve: "+reason, 1)
+	}
+	w.Lines = append(w.Lines, lineage.Reason{Kind: "decision", OK: &stands, Text: text})
 	for _, r := range d.Results {
 		ok := r.Outcome == gate.Passed || r.Outcome == gate.Waived
 		w.Lines = append(w.Lines, lineage.Reason{Kind: "rule", OK: &ok, Text: r.Rule.Name + ": " + r.Message})
 	}
-	waivers, err := h.Gates.Waivers(ctx, d.ID)
-	if err != nil {
-		return
-	}
 	for _, x := range waivers {
 		w.Lines = append(w.Lines, lineage.Reason{Kind: "waiver", Text: fmt.Sprintf("%s waived %s until %s: %s", x.Actor, x.Rule, x.Until.Format("2006-01-02"), x.Reason)})
 	}
-	if d.Verdict == gate.Waiting && len(waivers) == 0 {
+	if d.Verdict == gate.Waiting && !stands {
 		w.Next = append(w.Next, "lastro approve "+d.ID)
 	}
+	return nil
 }
 
 // whyMade says from what a version was made, and checks that its bytes are

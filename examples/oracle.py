@@ -150,9 +150,10 @@ def flights_until(files: dict[str, pathlib.Path], last: str) -> pd.DataFrame:
 def newest(table: pd.DataFrame, days=90, test=0.2) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The newest days of a table in two parts, the later one with the given share of the rows."""
     time = table.scheduled_departure
-    table = table[time > time.max() - pd.Timedelta(days=days)].sort_values(["scheduled_departure", "flight_id"])
-    # Flights of one moment stay together: they go to the part in which most of the moment's neighbours are.
-    moment = table.scheduled_departure.iloc[int(round(len(table) * (1 - test)))]
+    table = table[time >= time.max() - pd.Timedelta(days=days)].sort_values(["scheduled_departure", "flight_id"])
+    # Flights of one moment stay together: the cut is at the moment from which on the share of the rows comes nearest.
+    tail = table.groupby("scheduled_departure").size()[::-1].cumsum() / len(table)
+    moment = (tail - test).abs().idxmin()
     return table[table.scheduled_departure < moment], table[table.scheduled_departure >= moment]
 
 
@@ -203,12 +204,12 @@ def flights(folder: pathlib.Path, seen: dict, book: Book) -> None:
             book.check(name + " low", m["ci_low"], low, 0.001)
             book.check(name + " high", m["ci_high"], high, 0.001)
         elif m["kind"] == "drift":
-            book.check(name, m["value"], psi(parts[version][0][m["name"]], rows[m["name"]]), 0.005)
+            book.check(name, m["value"], psi(parts[version][0][m["name"]], rows[m["name"]]), 0.0005)
         elif m["kind"] == "estimated" and m["name"] == "auc":
             test = parts[version][1]
             plain, calibrated = cbpe_auc(test.late, score(models[version], test), rows.score)
             closer = min((plain, calibrated), key=lambda v: abs(v - m["value"]))
-            book.check(name, m["value"], closer, 0.005)
+            book.check(name, m["value"], closer, 0.0005)
 
     if compare := seen.get("compare"):
         rows = parts[compare["candidate"]][1]
@@ -218,9 +219,9 @@ def flights(folder: pathlib.Path, seen: dict, book: Book) -> None:
                 continue
             value, low, high = paired_bootstrap(rows.late, new, old, function)
             fact = compare["facts"][metric]
-            book.check(f"compare {metric} v{compare['candidate']} - v{compare['champion']}", fact["diff"], value, 0.005)
-            book.check(f"compare {metric} low", fact["diff_ci_low"], low, 0.006)
-            book.check(f"compare {metric} high", fact["diff_ci_high"], high, 0.006)
+            book.check(f"compare {metric} v{compare['candidate']} - v{compare['champion']}", fact["diff"], value, 1e-6)
+            book.check(f"compare {metric} low", fact["diff_ci_low"], low, 0.004)
+            book.check(f"compare {metric} high", fact["diff_ci_high"], high, 0.004)
         for month in seen.get("after", []):
             rows = everything[everything.scheduled_departure.dt.strftime("%Y-%m") == month]
             new, old = (score(models[compare[side]], rows) for side in ("candidate", "champion"))

@@ -236,8 +236,8 @@ func (s *server) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, e
 	return s.house.Waive(ctx, r)
 }
 
-// Waive grants a waiver by a person with a name, and lets candidate follow
-// when nothing else stands in the way.
+// Waive grants a waiver by a person with a name. When nothing else stands in
+// the way the version becomes candidate and is offered to the environments.
 func (h *House) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error) {
 	if r.Actor == lastro.Actor("user:"+localUser) {
 		return gate.Waiver{}, &lastro.Error{Code: lastro.EDenied, ID: "L0556", Msg: "a waiver carries a person's name, and the local user is nobody in particular",
@@ -259,7 +259,14 @@ func (h *House) Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, er
 	if err != nil {
 		return w, err
 	}
-	return w, h.Registry.SetAlias(ctx, lastro.System("gate"), v.Model, "candidate", v.Number, d.ID)
+	if err := h.Registry.SetAlias(ctx, lastro.System("gate"), v.Model, "candidate", v.Number, d.ID); err != nil {
+		return w, err
+	}
+	// The waiver stands whatever becomes of the offer, which can be made again: lastro deploy.
+	if err := h.offer(ctx, v, d.ID, true, d.At); err != nil {
+		h.Log.Error("the version was not offered", "version", v.Ref(), "err", err)
+	}
+	return w, nil
 }
 
 // Evaluate implements api.Actions.

@@ -29,7 +29,7 @@ class Crash:
         client = Client(p.inference(), threads=2)
         models = p.api("/models/flight-delay")["versions"]
         measured = len(p.api(ENV + "/measurements?limit=1000")["measurements"] or [])
-        number = p.api("/runs", {"params": {"max_iter": 140}})["run"]
+        number = p.api("/runs", {"params": {"max_iter": 140 + len(models)}})["run"]  # a value that no run had
 
         def training():
             steps = p.run(number)["steps"]

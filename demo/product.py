@@ -132,8 +132,14 @@ class Project:
 
     def inference(self) -> str:
         """The address of the endpoint, once it is there."""
+        address = wait_for("the endpoint's address", lambda: self.api("/status").get("inference"), 60)
+
+        def ready():
+            with urllib.request.urlopen(address + "/v2/health/ready", timeout=5) as answer:
+                return answer.status == 200
+        wait_for("the endpoint", ready, 60)
         self.remember_planes()
-        return wait_for("the endpoint's address", lambda: self.api("/status").get("inference"), 60)
+        return address
 
     def remember_planes(self):
         """Notes the process that answers requests: it outlives the server, and is ours to end."""

@@ -50,7 +50,7 @@ class Sick:
         december = pd.read_parquet(self.flights.later / "2013-12.parquet")
         self._sick("a score that is constant on live input", RANKS, december, batch=1, signs=("score",))
         holidays = december[december.scheduled_departure >= "2013-12-14"]  # the first flights to the ski resorts
-        self._sick("an error on an airport that training never saw", RAISES, holidays, batch=12, signs=("errors.rate",))
+        self._sick("an error on an airport that training never saw", RAISES, holidays, batch=25, signs=("errors.rate",))
 
     def _sick(self, what, edit, rows, batch, signs):
         s, p = self.stage, self.flights.project
@@ -76,7 +76,7 @@ class Sick:
             rollout = p.environment()["rollout"]
             return rollout["number"] != number or rollout["state"] in ("rolled_back", "succeeded", "superseded")
         client, start = Client(p.inference()), time.time()
-        for _ in range(5):  # the canary ends by what it sees, not by the end of the month
+        for _ in range(8):  # the canary ends by what it sees, not by the end of the month
             if not over():
                 client.send(rows, batch=batch, until=over)
         rollout = wait_for("the end of the canary", lambda: p.environment()["rollout"] if over() else None, 30)

@@ -61,13 +61,13 @@ class Crash:
         s, p = self.stage, self.flights.project
         wait_for("a moment without a canary's start", lambda: p.environment()["rollout"]["state"] not in ("starting", "promoting", "rolling_back"), 30)
         document = p.api("/models/flight-delay/versions/1")
-        file = self._largest_file(p.folder / ".lastro" / "blobs", document["digest"])
-        raw = bytearray(file.read_bytes())
-        raw[len(raw) // 2] ^= 1
-        mode = file.stat().st_mode
-        file.chmod(0o600)
-        file.write_bytes(raw)
-        s.seen("one bit of flight-delay@1 is flipped in the store", file.name[:16] + "…")
+        stored = self._largest_file(p.folder / ".lastro" / "blobs", document["digest"])
+        whole, flipped = stored.read_bytes(), bytearray(stored.read_bytes())
+        flipped[len(flipped) // 2] ^= 1
+        # The endpoint keeps a copy of each model that it has served; whoever can reach one can reach the other.
+        copies = [f for f in (p.folder / ".lastro/serve/models").glob("**/*") if f.is_file() and f.read_bytes() == whole]
+        self._write([stored, *copies], bytes(flipped))
+        s.seen("one bit of flight-delay@1 is flipped where it is stored", stored.name[:16] + "…")
         try:
             refused = p.lastro("deploy", "local", "--model", "flight-delay@1", timeout=120)
             said = refused.out + refused.err
@@ -80,8 +80,13 @@ class Crash:
             client.send(pd.read_parquet(self.flights.later / "2013-12.parquet").tail(50), batch=10)
             s.must(client.lost == 0 and "1" not in {a[1] for a in client.answers}, "requests were answered all the while, none by it")
         finally:
-            raw[len(raw) // 2] ^= 1
-            file.write_bytes(raw)
+            self._write([stored, *copies], whole)
+
+    def _write(self, files, content):
+        for file in files:
+            mode = file.stat().st_mode
+            file.chmod(0o600)
+            file.write_bytes(content)
             file.chmod(mode)
 
     def _largest_file(self, blobs: pathlib.Path, tree: str) -> pathlib.Path:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
@@ -103,6 +104,11 @@ func (h *House) Release(ctx context.Context, environment, model string, number i
 	if !ok {
 		return deploy.Release{}, deploy.Rollout{}, &lastro.Error{Code: lastro.EGate, ID: "L0555", Msg: model + "@" + strconv.Itoa(number) + " may not go to " + environment + ": " + reason,
 			Hint: "lastro why " + model + "@" + strconv.Itoa(number)}
+	}
+	if err := h.Blobs.Verify(ctx, v.Digest); err != nil {
+		return deploy.Release{}, deploy.Rollout{}, &lastro.Error{Code: lastro.CodeOf(err), ID: "L0557",
+			Msg:  fmt.Sprintf("%s@%d may not go to %s: its stored bytes are not those that were decided about", model, number, environment),
+			Hint: "another version can go out; a run on the same commit and data makes this one again", Err: err}
 	}
 	return h.Deploys.Deploy(ctx, deploy.Request{Environment: environment, Model: model, Version: number, Digest: v.Digest,
 		Settings: h.settings(v), By: by, Why: why})

@@ -58,29 +58,34 @@ class Crash:
                len(p.api(ENV + "/measurements?limit=1000")["measurements"] or []) >= measured, "versions, measurements, alerts: nothing is lost")
 
     def _flipped(self):
+        """One bit of a model that has served before, flipped in the store and then in the endpoint's own copy: each place refuses by itself."""
         s, p = self.stage, self.flights.project
         wait_for("a moment without a canary's start", lambda: p.environment()["rollout"]["state"] not in ("starting", "promoting", "rolling_back"), 30)
         document = p.api("/models/flight-delay/versions/1")
         stored = self._largest_file(p.folder / ".lastro" / "blobs", document["digest"])
         whole, flipped = stored.read_bytes(), bytearray(stored.read_bytes())
         flipped[len(flipped) // 2] ^= 1
-        # The endpoint keeps a copy of each model that it has served; whoever can reach one can reach the other.
         copies = [f for f in (p.folder / ".lastro/serve/models").glob("**/*") if f.is_file() and f.read_bytes() == whole]
-        self._write([stored, *copies], bytes(flipped))
-        s.seen("one bit of flight-delay@1 is flipped where it is stored", stored.name[:16] + "…")
+        s.must(copies, "the endpoint has a copy of flight-delay@1, which served before", stored.name[:16] + "…")
+        self._refused([stored], bytes(flipped), whole, 8, "one bit flipped in the store: no release")
+        self._refused(copies, bytes(flipped), whole, 1, "one bit flipped in the endpoint's copy: it is not loaded")
+        client = Client(p.inference(), threads=1)
+        client.send(pd.read_parquet(self.flights.later / "2013-12.parquet").tail(50), batch=10)
+        s.must(client.lost == 0 and "1" not in {a[1] for a in client.answers}, "requests were answered all the while, none by it")
+
+    def _refused(self, files, flipped, whole, code, what):
+        s, p = self.stage, self.flights.project
+        self._write(files, flipped)
         try:
             refused = p.lastro("deploy", "local", "--model", "flight-delay@1", timeout=120)
             said = refused.out + refused.err
             s.quote(said, 6)
-            s.must(refused.code in (1, 8), f"serving refuses it (exit {refused.code})")
-            s.must(any(w in said.lower() for w in ("bytes", "tamper", "digest", "verify")), "and says that its bytes are not those that were decided about")
-            told = p.lastro("why", "flight-delay@1").ok()
-            s.must("NOT" in told.out, "why says the same")
-            client = Client(p.inference(), threads=1)
-            client.send(pd.read_parquet(self.flights.later / "2013-12.parquet").tail(50), batch=10)
-            s.must(client.lost == 0 and "1" not in {a[1] for a in client.answers}, "requests were answered all the while, none by it")
+            s.must(refused.code == code, what, f"exit {refused.code}")
+            s.must(any(w in said.lower() for w in ("bytes", "tamper", "digest", "verify")), "and it says that the bytes are others")
+            if code == 8:
+                s.must("NOT" in p.lastro("why", "flight-delay@1").ok().out, "why says the same")
         finally:
-            self._write([stored, *copies], whole)
+            self._write(files, whole)
 
     def _write(self, files, content):
         for file in files:

@@ -480,10 +480,10 @@ func TestTampered(t *testing.T) {
 			b.stop()
 			b.start()
 			b.settled()
-			if status, _, body := b.post("/invocations", row(1, "AA")); status != 503 || !strings.Contains(body, "is not what was registered") {
+			if status, _, body := b.post("/invocations", row(1, "AA")); status != 503 || !strings.Contains(body, "are not what was registered") {
 				t.Errorf("%d %s, want 503 with the reason", status, body)
 			}
-			if status, body := b.get("/v2/health/ready"); status != 503 || !strings.Contains(body, "is not what was registered") {
+			if status, body := b.get("/v2/health/ready"); status != 503 || !strings.Contains(body, "are not what was registered") {
 				t.Errorf("ready: %d %s", status, body)
 			}
 		})

@@ -90,7 +90,7 @@ func verifyFiles(folder string, digest lastro.Digest, want map[string]lastro.Dig
 }
 
 func tampered(digest lastro.Digest, what string) error {
-	return &lastro.Error{Code: lastro.ETampered, ID: "L0620", Msg: fmt.Sprintf("model %s is not what was registered: %s", digest.Short(), what),
+	return &lastro.Error{Code: lastro.ETampered, ID: "L0620", Msg: fmt.Sprintf("the bytes of model %s are not what was registered: %s", digest.Short(), what),
 		Hint: "nothing was loaded; find out who changed the files, then deploy the version again"}
 }
 

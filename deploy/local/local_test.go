@@ -280,7 +280,7 @@ func TestRollouts(t *testing.T) {
 		if _, _, err := h.service.Deploy(t.Context(), deploy.Request{Environment: "local", Model: "flights", Version: h.version, Digest: flipped, By: "user:ana"}); err != nil {
 			t.Fatal(err)
 		}
-		if r := h.until(true); r.State != deploy.RolledBack || !strings.Contains(r.Reason, "is not what was registered") {
+		if r := h.until(true); r.State != deploy.RolledBack || !strings.Contains(r.Reason, "are not what was registered") {
 			t.Errorf("%s because %q", r.State, r.Reason)
 		}
 	})

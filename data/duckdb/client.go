@@ -110,7 +110,7 @@ func (c *Client) call(ctx context.Context, method string, params, into any) erro
 	p.mu.Unlock()
 	if err := p.send(request{ID: id, Method: method, Params: raw}); err != nil {
 		<-p.done // it cannot be written to any more: it is ending
-		return p.ended()
+		return p.endedIn(ctx)
 	}
 	select {
 	case res := <-answer:
@@ -120,7 +120,7 @@ func (c *Client) call(ctx context.Context, method string, params, into any) erro
 		case res := <-answer:
 			return decode(res, into)
 		default:
-			return p.ended()
+			return p.endedIn(ctx)
 		}
 	case <-ctx.Done():
 		p.forget(id)
@@ -274,6 +274,22 @@ func (p *process) ended() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.why
+}
+
+// endedIn is ended for a request. A ctrl-C at the very moment of the fork still
+// finds the worker in our process group: then the request was cancelled too,
+// and ctx says so an instant later.
+func (p *process) endedIn(ctx context.Context) error {
+	if state := p.cmd.ProcessState; state != nil {
+		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGINT {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return p.ended()
 }
 
 // stop ends the worker: it stops by itself when its input ends, and is killed

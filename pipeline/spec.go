@@ -41,13 +41,23 @@ type StepSpec struct {
 	Python   *Python           // overrides the project's
 	Workdir  string            // from the repository root; "" = root
 	Metrics  []string          // JSON files
-	Reports  map[string]string // junit, gotest: file
+	Reports  map[string]string // junit, gotest, sarif, coverage: file
 	Matrix   []Axis            // in the order of the file
+	Include  []map[string]any  // cells added to the matrix, or more values for the cells that agree with them
+	Exclude  []map[string]any  // cells left out: those that agree with one of these
 	Select   *Select
 	Parallel int           // cells at once; 0 = as many as the engine runs
 	Timeout  time.Duration // 0 = 24 h
 	Sees     []string      // sensitive columns that this step may read
+	If       string        // CEL over params, matrix, git, event and facts of earlier steps; "" = always
+	Retry    Retry
+	Limits   Limits
+	Secrets  []string      // names of secrets; each is an environment variable of that name
+	Network  Network       // "" = full, or what the policy of the run says
+	Services []ServiceSpec // helper processes that run beside the step, in the order of the file
+	Plots    []string      // JSON, CSV, SVG or PNG files for people
 	Cache    bool
+	MaxAge   time.Duration // of a cached result; 0 = any age
 	Pos      lastro.Pos
 }
 
@@ -91,4 +101,47 @@ type Select struct {
 	Best        string // metrics.NAME
 	Goal        string // max or min
 	AverageOver string // an axis; "" = none (SEMANTICS 20)
+}
+
+// Retry says after which ends another attempt is made. Lost work is always
+// tried once more, also without it.
+type Retry struct {
+	Max     int           // further attempts, 0 to 10
+	On      []RetryReason // nothing = lost
+	Backoff time.Duration // before the first further attempt; it doubles each time up to 10 minutes
+}
+
+// RetryReason is lost, oom, timeout or exit:N.
+type RetryReason string
+
+// The reasons that are no exit status.
+const (
+	RetryLost    RetryReason = "lost"
+	RetryOOM     RetryReason = "oom"
+	RetryTimeout RetryReason = "timeout"
+)
+
+// Limits are what a step may use. Zero fields are not limited.
+type Limits struct {
+	CPU    float64 // processors
+	Memory int64   // bytes
+}
+
+// Network is what a step may reach.
+type Network string
+
+// The networks. Under none a step still reaches tracking.
+const (
+	NetworkFull Network = "full"
+	NetworkNone Network = "none"
+)
+
+// ServiceSpec is a process that runs beside a step: a database for its tests,
+// the application that they ask.
+type ServiceSpec struct {
+	Name  string
+	Shell string // one bash command, as StepSpec.Shell; ${{ }} is compiled to Vars of the step
+	Port  int    // 0 = a free one is chosen; the step finds it in NAME_PORT, and NAME_ADDR is host:port
+	Env   map[string]string
+	Ready string // "" = its port accepts, "/path" = answers 2xx there, anything else is a bash command that ends with 0
 }

@@ -101,7 +101,11 @@ type StepRun struct {
 	Inputs      []JobInput         `json:"inputs,omitempty"`
 	Outputs     []Artifact         `json:"outputs,omitempty"`
 	Facts       map[string]float64 `json:"facts,omitempty"`
-	Report      json.RawMessage    `json:"report,omitempty"`
+	Report      json.RawMessage    `json:"report,omitempty"`     // of the kind; its form belongs to the kind
+	Reports     []Report           `json:"reports,omitempty"`    // of the files under `reports:`, by format
+	Plots       []Artifact         `json:"plots,omitempty"`      // kept like outputs, but no step reads them
+	Summary     string             `json:"summary,omitempty"`    // Markdown from $LASTRO_SUMMARY, at most MaxSummary bytes
+	OutValues   map[string]string  `json:"out_values,omitempty"` // from $LASTRO_OUTPUT: ${{ steps.NAME.values.X }} of later steps
 	Log         string             `json:"log,omitempty"` // path from the state directory; "" = nothing ran
 	Error       *lastro.Error      `json:"error,omitempty"`
 	CPUSeconds  float64            `json:"cpu_seconds,omitempty"`

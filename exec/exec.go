@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,16 @@ type Task struct {
 
 	// Timeout ends the task when it has not ended by itself; 0 means none.
 	Timeout time.Duration
+
+	// Limits are what all processes of the task together may use.
+	Limits Limits
+
+	// Sandbox is what the task may read, write and reach.
+	Sandbox Sandbox
+
+	// Secrets are more of Env, "NAME=value". Their values are masked in the
+	// log, and an executor never writes them to a disk.
+	Secrets []string
 }
 
 // Check reports what no executor could carry out, as EInvalid.
@@ -59,7 +70,7 @@ func (t Task) Check() error {
 	case t.Timeout < 0:
 		return bad("timeout %s is negative", t.Timeout)
 	}
-	for _, s := range append(append([]string{t.ID}, t.Argv...), t.Env...) {
+	for _, s := range slices.Concat([]string{t.ID}, t.Argv, t.Env) {
 		if strings.ContainsRune(s, 0) {
 			return bad("%q has a NUL byte", s)
 		}
@@ -69,10 +80,21 @@ func (t Task) Check() error {
 			return bad("environment entry %q is not NAME=value", kv)
 		}
 	}
-	for _, p := range append([]string{t.Dir, t.LogPath}, t.MakeDirs...) {
+	for i, kv := range t.Secrets { // an error never shows one
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" || strings.ContainsRune(kv, 0) {
+			return bad("secret %d is not NAME=value, or has a NUL byte", i+1)
+		}
+	}
+	for _, p := range slices.Concat([]string{t.Dir, t.LogPath}, t.MakeDirs) {
 		if !filepath.IsAbs(p) {
 			return bad("path %q is not absolute", p)
 		}
+	}
+	if err := t.Limits.check(); err != nil {
+		return bad("%w", err)
+	}
+	if err := t.Sandbox.check(); err != nil {
+		return bad("%w", err)
 	}
 	return nil
 }
@@ -81,12 +103,13 @@ func (t Task) Check() error {
 type Reason string
 
 // The reasons. Exited, Signal and StartFailed speak about the user's work,
-// Timeout and Cancelled about a limit or a person, Lost about the
+// Timeout, OOM and Cancelled about a limit or a person, Lost about the
 // surroundings: a lost task may be worth another attempt.
 const (
 	Exited      Reason = "exited"       // by itself, with Code
 	Signal      Reason = "signal"       // killed by Signal, and not by the executor
 	Timeout     Reason = "timeout"      // Task.Timeout passed
+	OOM         Reason = "oom"          // it needed more than Limits.Memory, and was killed for it
 	Cancelled   Reason = "cancelled"    // Stop was called
 	Lost        Reason = "lost"         // its end was not seen, or nobody watched it for too long
 	StartFailed Reason = "start_failed" // the program could not be started; Detail says why
@@ -102,7 +125,12 @@ type Exit struct {
 	Ended   time.Time     `json:"ended"`            // UTC, as is Started
 	UserCPU time.Duration `json:"user_cpu_ns"`      // of the program and the children it waited for
 	SysCPU  time.Duration `json:"sys_cpu_ns"`       // of the same
-	MaxRSS  int64         `json:"max_rss_bytes"`    // largest resident set of one of them, in bytes
+	MaxRSS  int64         `json:"max_rss_bytes"`    // largest resident set of one of them, in bytes; under Limits.Memory the peak of all together, when the executor can tell
+
+	// Isolation says what kept the task apart, and what kept it to its limits:
+	// "bubblewrap", "landlock", "mounts" or "none", then a space and "cgroup v1",
+	// "cgroup v2" or "rlimits" when it had limits.
+	Isolation string `json:"isolation,omitempty"`
 }
 
 // OK reports whether the program ended by itself with status 0.
@@ -116,6 +144,8 @@ func (e Exit) String() string {
 		s = fmt.Sprintf("exit status %d", e.Code)
 	case Signal:
 		s = fmt.Sprintf("killed by signal %d", e.Signal)
+	case OOM:
+		s = "killed: out of memory"
 	case StartFailed:
 		s = "could not start"
 	}

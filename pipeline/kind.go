@@ -61,6 +61,21 @@ type Resumable interface {
 // knows how it ended, and trying again may help.
 var ErrLost = errors.New("the work was lost")
 
+// Ended is in the chain of a Kind's error when the way the work ended matters
+// for another attempt (StepSpec.Retry):
+//
+//	if how, ok := errors.AsType[*pipeline.Ended](err); ok { ... how.Reason ... }
+type Ended struct {
+	Reason   RetryReason // lost, oom, timeout or exit:N; "" = none of them, such as a signal
+	ExitCode int         // 0 to 255 when the program exited by itself, else -1
+}
+
+// Error is empty: the error around it says in words what happened.
+func (e *Ended) Error() string { return "" }
+
+// Is makes lost work be ErrLost.
+func (e *Ended) Is(target error) bool { return target == ErrLost && e.Reason == RetryLost }
+
 // ErrDetach is the cause of a context that ends because the engine goes away
 // for a while: work that outlives it goes on, and nothing is recorded.
 var ErrDetach = errors.New("the engine goes away; the work goes on")
@@ -84,6 +99,8 @@ type Job struct {
 	Vars    map[string]string // values of Step.Vars, by environment variable
 	Runtime Runtime           // of Needs.Python; the zero value without
 	Env     []string          // NAME=value of tracking, to be given to whatever the step starts
+	Secrets map[string]string // values of Step.Secrets by name: for the environment of the work, and for nothing else
+	Strict  bool              // the step may write its workspace only and read nothing of Project; kept or refused
 
 	Log     io.Writer // the step's log; nothing is lost, order is kept
 	LogPath string    // absolute path of the file behind Log
@@ -98,6 +115,7 @@ type JobInput struct {
 	Version lastro.Digest // of the dataset; differs from Digest when columns were left out
 	Step    string        // set for a step's output
 	Output  string        // its name
+	From    string        // absolute: the bytes in the store, to be shown at Path read-only; "" = Path holds a copy
 }
 
 // Input returns the input of that name.
@@ -139,6 +157,10 @@ type Result struct {
 	// CPUSeconds and MaxRSSBytes are what the work used, when known.
 	CPUSeconds  float64
 	MaxRSSBytes int64
+
+	// Isolation says what kept the work apart: exec.Exit.Isolation, "" = it ran
+	// inside the engine. It is there also when the work failed.
+	Isolation string
 }
 
 // Runtime is a Python environment that is ready to use.

@@ -9,6 +9,7 @@
 package process
 
 import (
+	"io"
 	"log/slog"
 	"time"
 )
@@ -42,7 +43,14 @@ type SupervisorOptions struct {
 	IdleAfter   time.Duration // ends itself when it has had neither task nor engine for this long (5 s)
 	OrphanAfter time.Duration // stops tasks that have had no engine for this long (10 min)
 	DialFor     time.Duration // how long a tracking connection waits for an engine (60 s)
-	Log         *slog.Logger  // nil: text on stderr, which Open points at Dir/supervisor.log
+
+	// Mask returns a writer that passes on to w what it is given without the
+	// values, in whatever encoding they appear, also when one is split over two
+	// writes; Close passes on what it held back. Without Mask no task with
+	// Secrets is started.
+	Mask func(w io.Writer, values [][]byte) io.WriteCloser
+
+	Log *slog.Logger // nil: text on stderr, which Open points at Dir/supervisor.log
 }
 
 func (o SupervisorOptions) withDefaults() SupervisorOptions {

@@ -4,10 +4,33 @@ package source
 
 import (
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"lastro"
 )
+
+// selection returns which paths Select takes: those below the folder under,
+// matched by one of the globs and not at or below an excluded path.
+func selection(under string, globs, exclude []string) (func(string) bool, error) {
+	match, err := compile(globs)
+	if err != nil {
+		return nil, err
+	}
+	under = path.Clean("/" + filepath.ToSlash(under))[1:]
+	excluded := make([]string, len(exclude))
+	for i, x := range exclude {
+		excluded[i] = path.Clean(x)
+	}
+	return func(f string) bool {
+		return below(f, under) && match(f) && !slices.ContainsFunc(excluded, func(x string) bool { return below(f, x) })
+	}, nil
+}
+
+func below(f, folder string) bool {
+	return folder == "" || folder == "." || f == folder || strings.HasPrefix(f, folder+"/")
+}
 
 // compile returns a matcher for globs over paths with slashes: `*` and `?` stay
 // within one folder, `**` is any number of folders, `[a-z]` a class. A glob that

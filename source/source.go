@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,14 +245,13 @@ func (t *Tree) Select(ctx context.Context, under string, globs, exclude []string
 	if err != nil {
 		return nil, err
 	}
-	match, err := compile(globs)
+	selected, err := selection(under, globs, exclude)
 	if err != nil {
 		return nil, err
 	}
-	under = path.Clean("/" + filepath.ToSlash(under))[1:]
 	out := map[string]string{}
 	for _, f := range files {
-		if !below(f, under) || !match(f) || slices.ContainsFunc(exclude, func(x string) bool { return below(f, path.Clean(x)) }) {
+		if !selected(f) {
 			continue
 		}
 		content, err := t.content(f)
@@ -268,10 +266,6 @@ func (t *Tree) Select(ctx context.Context, under string, globs, exclude []string
 		}
 	}
 	return out, nil
-}
-
-func below(f, folder string) bool {
-	return folder == "" || folder == "." || f == folder || strings.HasPrefix(f, folder+"/")
 }
 
 // content digests one file; "" for what is no file of the tree (a link out of
@@ -313,20 +307,14 @@ func contentOf(d lastro.Digest, mode fs.FileMode) string {
 // Copy writes selected files below dest. A file that has changed since Select
 // is EConflict: what runs must be what was digested.
 func (t *Tree) Copy(ctx context.Context, files map[string]string, dest string) error {
-	made := map[string]bool{}
+	folders := map[string]bool{}
 	for f, content := range files {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !filepath.IsLocal(filepath.FromSlash(f)) {
-			return lastro.Errorf(lastro.EInvalid, "%q is no path of the tree", f)
-		}
-		to := filepath.Join(dest, filepath.FromSlash(f))
-		if d := filepath.Dir(to); !made[d] {
-			if err := os.MkdirAll(d, 0o700); err != nil {
-				return err
-			}
-			made[d] = true
+		to, err := place(dest, f, folders)
+		if err != nil {
+			return err
 		}
 		if err := copyChecked(filepath.Join(t.Root, filepath.FromSlash(f)), to, content); err != nil {
 			return fmt.Errorf("copy %s: %w", f, err)
@@ -340,12 +328,8 @@ func copyChecked(from, to, content string) error {
 	if err != nil {
 		return err
 	}
-	mode, digest := fs.FileMode(0o600), content
-	if d, exec := strings.CutSuffix(content, "+x"); exec {
-		mode, digest = 0o700, d
-	}
-	if string(lastro.DigestOf(b)) != digest {
+	if string(lastro.DigestOf(b)) != strings.TrimSuffix(content, "+x") {
 		return &lastro.Error{Code: lastro.EConflict, ID: "L0152", Msg: "the file was changed while the run was being started", Hint: "run the same command again"}
 	}
-	return os.WriteFile(to, b, mode)
+	return os.WriteFile(to, b, modeOf(content))
 }

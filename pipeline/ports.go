@@ -77,3 +77,22 @@ type Observer interface {
 	StepChanged(s StepRun)
 	LogLine(run int64, step string, cell int, line string)
 }
+
+// Scope is the part of the cache that a run writes to (SEMANTICS 11, SECURITY
+// B7 and B8). A result is found by runs of the scope that wrote it, and those
+// of Shared are found by every run; so what a pull request or a fork made is
+// never an input of a trusted run.
+//
+//	run of                        reads             writes
+//	a branch, a folder, a person  Shared            Shared
+//	pull request 12               Shared, "pr-12"   "pr-12"
+//	pull request 12 from a fork   Shared, "fork-12" "fork-12"
+//
+// The scope is part of the run, so that who takes it over keeps to it.
+type Scope string
+
+// Shared is the scope of trusted runs.
+const Shared Scope = ""
+
+// Reads reports whether a run of this scope may use what a run of the other wrote.
+func (s Scope) Reads(other Scope) bool { return other == Shared || other == s }

@@ -36,7 +36,12 @@ steps:
 	// Nothing at all can be written.
 	fill(t, filepath.Join(f.dir, "filler"))
 	f.ok(9, "run", "-p", "kib=30").has(t, "the disk is full", "next: free some space")
-	f.ok(9, "ls").has(t, "the disk is full", "next: free some space")
+	// Looking needs space only when SQLite has to make its index of the log anew.
+	if r := f.lastro("ls"); r.code != 0 {
+		f.ok(9, "ls").has(t, "the disk is full", "next: free some space")
+	} else {
+		r.has(t, "#1", "succeeded")
+	}
 	f.ok(0, "check")
 
 	// Space again: the next command works, and what was done is not done again.

@@ -17,18 +17,19 @@ import (
 // Options are what an engine works with. Store, Blobs, Kinds, StateDir and
 // Project are needed; the rest may be nil.
 type Options struct {
-	Store    Store
-	Blobs    Blobs
-	Kinds    []Kind
-	Datasets Datasets
-	Runtimes Runtimes
-	Tracking Tracking
-	Observer Observer
-	Clock    lastro.Clock
-	Log      *slog.Logger
-	StateDir string // absolute; holds work/ and logs/
-	Project  string // absolute path of the project's root
-	Parallel int    // cells at once; 0 = as many as there are processors
+	Store       Store
+	Blobs       Blobs
+	Kinds       []Kind
+	Datasets    Datasets
+	Runtimes    Runtimes
+	Tracking    Tracking
+	Observer    Observer
+	Expressions Evaluator // nil = dotted names only
+	Clock       lastro.Clock
+	Log         *slog.Logger
+	StateDir    string // absolute; holds work/ and logs/
+	Project     string // absolute path of the project's root
+	Parallel    int    // cells at once; 0 = as many as there are processors
 }
 
 // Engine plans and carries out runs. One process at a time may own a state

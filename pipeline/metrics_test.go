@@ -109,7 +109,7 @@ func TestExpand(t *testing.T) {
 	in := json.RawMessage(`{"a":"${{ params.depth }}","b":["x ${{params.model.rate}} ${{ matrix.seed }}"],"c":{"d":"${{ run.id }}"},"e":"${{ git.commit }}","f":"${{ event.nothing }}"}`)
 	got, used, err := expand(in, s)
 	want := `{"a":4,"b":["x 0.1 2"],"c":{"d":"${{ run.id }}"},"e":"abc","f":""}`
-	if err != nil || string(got) != want || strings.Join(used, " ") != "event.nothing git.commit matrix.seed params.depth params.model.rate" {
+	if err != nil || string(got) != want || strings.Join(used, " ") != "event.nothing git.commit matrix.seed params.depth params.model.rate run.id" {
 		t.Errorf("%s, %v, %v", got, used, err)
 	}
 	got, _, err = expand(got, s.withRun(7))

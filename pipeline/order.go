@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"container/heap"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,64 +15,105 @@ import (
 // order checks how the steps refer to each other and puts them into an order
 // in which each comes after what it needs: that of the file where possible.
 func (p *planner) order() error {
-	byName := map[string]StepSpec{}
-	var names []string
-	for _, s := range p.plan.Spec.Steps {
-		if _, twice := byName[s.Name]; twice || s.Name == "" || strings.ContainsAny(s.Name, "./\\") {
+	steps := p.plan.Spec.Steps
+	index := make(map[string]int, len(steps)) // of each step in the file
+	names := make([]string, len(steps))
+	for i, s := range steps {
+		if _, twice := index[s.Name]; twice || s.Name == "" || strings.ContainsAny(s.Name, "./\\") {
 			return &lastro.Error{Code: lastro.EInvalid, Pos: s.Pos, Msg: fmt.Sprintf("%q is no name for a step, or two steps have it", s.Name)}
 		}
-		byName[s.Name] = s
-		names = append(names, s.Name)
+		index[s.Name], names[i] = i, s.Name
 	}
-	needs, problems := dependencies(p.plan.Spec.Steps, names)
+	needs, problems := dependencies(steps, index, names)
 	if err := problems.OrNil(); err != nil {
 		return err
 	}
-	wanted, err := p.wanted(names, needs)
+	wanted, err := p.wanted(names, index, needs)
 	if err != nil {
 		return err
 	}
-	done := map[string]bool{}
-	for range names {
-		for _, name := range names {
-			if done[name] || !wanted[name] || !all(needs[name], done) {
-				continue
-			}
-			done[name] = true
-			p.plan.Steps = append(p.plan.Steps, PlanStep{Spec: byName[name], Needs: needs[name]})
-			break
-		}
+	sorted := inOrder(names, index, needs, wanted)
+	if len(sorted) < len(wanted) {
+		return cycle(names, needs, wanted, sorted, func(name string) lastro.Pos { return steps[index[name]].Pos })
 	}
-	if len(done) < len(wanted) {
-		return cycle(names, needs, done, byName)
-	}
-	for i := range p.plan.Steps {
-		p.steps[p.plan.Steps[i].Spec.Name] = &p.plan.Steps[i]
+	p.plan.Steps = make([]PlanStep, len(sorted))
+	for i, name := range sorted {
+		p.plan.Steps[i] = PlanStep{Spec: steps[index[name]], Needs: needs[name]}
+		p.steps[name] = &p.plan.Steps[i]
 	}
 	return nil
 }
 
-func all(names []string, in map[string]bool) bool {
-	return !slices.ContainsFunc(names, func(n string) bool { return !in[n] })
+// inOrder sorts the wanted steps so that each comes after what it needs; of
+// those that are free, the first of the file. Steps of a circle are left out.
+// Its time grows with the number of edges, so ten thousand steps are quick.
+func inOrder(names []string, index map[string]int, needs map[string][]string, wanted map[string]bool) []string {
+	left := make([]int, len(names)) // needs that are still to come
+	followers := make([][]int, len(names))
+	free := &ints{}
+	for i, name := range names {
+		if !wanted[name] {
+			continue
+		}
+		left[i] = len(needs[name])
+		for _, n := range needs[name] {
+			followers[index[n]] = append(followers[index[n]], i)
+		}
+		if left[i] == 0 {
+			heap.Push(free, i)
+		}
+	}
+	sorted := make([]string, 0, len(wanted))
+	for free.Len() > 0 {
+		i := heap.Pop(free).(int)
+		sorted = append(sorted, names[i])
+		for _, f := range followers[i] {
+			if left[f]--; left[f] == 0 {
+				heap.Push(free, f)
+			}
+		}
+	}
+	return sorted
+}
+
+// ints is a heap, the smallest first.
+type ints []int
+
+func (h ints) Len() int           { return len(h) }
+func (h ints) Less(i, j int) bool { return h[i] < h[j] }
+func (h ints) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *ints) Push(x any)        { *h = append(*h, x.(int)) }
+func (h *ints) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// directNeeds are the steps that a step names under needs and inputs, each once.
+func directNeeds(s StepSpec) []string {
+	out := slices.Clone(s.Needs)
+	for _, in := range s.Inputs {
+		if in.Step != "" {
+			out = append(out, in.Step)
+		}
+	}
+	seen := make(map[string]bool, len(out))
+	return slices.DeleteFunc(out, func(n string) bool {
+		twice := seen[n]
+		seen[n] = true
+		return twice
+	})
 }
 
 // dependencies returns the direct needs of each step and what is wrong with
 // references and paths.
-func dependencies(steps []StepSpec, names []string) (map[string][]string, lastro.Problems) {
-	needs := map[string][]string{}
+func dependencies(steps []StepSpec, index map[string]int, names []string) (map[string][]string, lastro.Problems) {
+	needs := make(map[string][]string, len(steps))
 	var problems lastro.Problems
 	for _, s := range steps {
-		list := slices.Clone(s.Needs)
-		for _, in := range s.Inputs {
-			if in.Step != "" {
-				list = append(list, in.Step)
-			}
-		}
-		for _, n := range list {
-			if slices.Contains(names, n) {
-				if !slices.Contains(needs[s.Name], n) {
-					needs[s.Name] = append(needs[s.Name], n)
-				}
+		for _, n := range directNeeds(s) {
+			if _, ok := index[n]; ok {
+				needs[s.Name] = append(needs[s.Name], n)
 				continue
 			}
 			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0121", Pos: s.Pos, Msg: fmt.Sprintf("step %q needs %q, which is no step", s.Name, n)}
@@ -102,10 +144,10 @@ func badPaths(s StepSpec) (problems lastro.Problems) {
 
 // wanted are the steps of --only with all they need, or all steps; it also
 // marks what --from forces.
-func (p *planner) wanted(names []string, needs map[string][]string) (map[string]bool, error) {
+func (p *planner) wanted(names []string, index map[string]int, needs map[string][]string) (map[string]bool, error) {
 	for _, asked := range slices.Concat(p.o.Only, p.o.From) {
-		if !slices.Contains(names, asked) {
-			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0121", Msg: fmt.Sprintf("there is no step %q", asked), Hint: "there are " + strings.Join(names, ", ")}
+		if _, ok := index[asked]; !ok {
+			e := &lastro.Error{Code: lastro.EInvalid, ID: "L0121", Msg: fmt.Sprintf("there is no step %q", asked), Hint: "there are " + someOf(names, 12)}
 			if near := lastro.Nearest(asked, names); near != "" {
 				e.Hint = "did you mean " + near + "?"
 			}
@@ -132,27 +174,44 @@ func (p *planner) wanted(names []string, needs map[string][]string) (map[string]
 
 // closure adds the names and everything reachable from them.
 func closure(names []string, edges map[string][]string, into map[string]bool) {
-	for _, n := range names {
+	todo := slices.Clone(names)
+	for len(todo) > 0 {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
 		if !into[n] {
 			into[n] = true
-			closure(edges[n], edges, into)
+			todo = append(todo, edges[n]...)
 		}
 	}
 }
 
-// cycle names the steps that wait for each other.
-func cycle(names []string, needs map[string][]string, done map[string]bool, specs map[string]StepSpec) error {
-	at := names[slices.IndexFunc(names, func(n string) bool { return !done[n] })]
+// cycle names the steps that wait for each other, given those that do not.
+func cycle(names []string, needs map[string][]string, wanted map[string]bool, sorted []string, pos func(string) lastro.Pos) error {
+	stuck := maps.Clone(wanted)
+	for _, name := range sorted {
+		delete(stuck, name)
+	}
+	waits := func(n string) bool { return stuck[n] }
+	at := names[slices.IndexFunc(names, waits)]
 	var way []string
-	for !slices.Contains(way, at) {
-		way = append(way, at)
-		i := slices.IndexFunc(needs[at], func(n string) bool { return !done[n] })
-		if i < 0 {
+	met := map[string]int{}
+	for {
+		if first, again := met[at]; again {
+			way = append(way[first:], at)
 			break
 		}
-		at = needs[at][i]
+		met[at] = len(way)
+		way = append(way, at)
+		at = needs[at][slices.IndexFunc(needs[at], waits)]
 	}
-	way = append(way[slices.Index(way, at):], at)
-	return &lastro.Error{Code: lastro.EInvalid, ID: "L0122", Pos: specs[at].Pos, Msg: "these steps wait for each other: " + strings.Join(way, " → "),
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0122", Pos: pos(at), Msg: "these steps wait for each other: " + shortWay(way),
 		Hint: "remove one of these inputs or needs"}
+}
+
+// shortWay joins the steps of a circle; the middle of a long one is left out.
+func shortWay(way []string) string {
+	if len(way) > 12 {
+		way = slices.Concat(way[:6], []string{fmt.Sprintf("… (%d more)", len(way)-11)}, way[len(way)-5:])
+	}
+	return strings.Join(way, " → ")
 }

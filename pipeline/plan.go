@@ -50,6 +50,7 @@ type PlanCell struct {
 	Key     lastro.Digest  `json:"key,omitempty"` // "" = not known yet
 
 	spec        StepSpec // With resolved
+	reads       []string // expressions over facts of earlier steps; the key waits for them
 	needs       Needs
 	inputs      []plannedInput
 	ingredients map[string]string // all that is known

@@ -29,6 +29,7 @@ type planner struct {
 	lastRuns map[int64]Run
 	from     map[string]bool
 	platform string
+	names    scope
 }
 
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
@@ -45,7 +46,7 @@ func (e *Engine) Plan(ctx context.Context, spec Spec, o PlanOptions) (*Plan, err
 	spec.Params = params
 	p := &planner{e: e, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
 		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH}
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(params, o.Git, o.Event, nil).using(e.o.Expressions)}
 	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, source: o.Code}
 	if err := p.order(); err != nil {
 		return nil, err
@@ -76,9 +77,9 @@ func (e *Engine) Plan(ctx context.Context, spec Spec, o PlanOptions) (*Plan, err
 // the pen is not silently ignored.
 func override(params, by map[string]any) (map[string]any, error) {
 	out := deepCopy(params)
-	known := scope{}
+	known := map[string]any{}
 	for k, v := range params {
-		known.add(k, v)
+		addName(known, k, v)
 	}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		if _, ok := known[name]; !ok {
@@ -152,7 +153,7 @@ func (p *planner) settle(ps *PlanStep) {
 
 func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell) error {
 	s := ps.Spec
-	names := newScope(p.plan.Spec.Params, p.o.Git, p.o.Event, c.Values)
+	names := p.names.withCell(c.Values)
 	with, used, err := expand(s.With, names)
 	if err != nil {
 		return atStep(s, err)
@@ -160,16 +161,10 @@ func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell
 	s.With = with
 	c.spec, c.ingredients = s, map[string]string{"key version": keyVersion, "platform": p.platform}
 	for _, v := range s.Vars {
-		if !ofRun(v.Expr) {
-			used = append(used, v.Expr)
-		}
+		used = append(used, v.Expr)
 	}
-	for _, name := range used {
-		v, err := names.lookup(name)
-		if err != nil {
-			return atStep(s, err)
-		}
-		c.ingredients[name] = text(v)
+	if c.reads, err = names.ingredients(c.ingredients, used); err != nil {
+		return atStep(s, err)
 	}
 	for axis, v := range c.Values {
 		c.ingredients["matrix."+axis] = text(v)
@@ -499,6 +494,7 @@ func (p *planner) fill(c *PlanCell) (waits []string) {
 			c.ingredients["input "+f.Name] = f.identity()
 		}
 	}
+	waits = append(waits, p.learn(c)...)
 	slices.Sort(waits)
 	return slices.Compact(waits)
 }

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"lastro"
+)
+
+// Evaluator understands expressions: the CEL that the rules of gates are
+// written in. Names are dotted: params.depth, matrix.rate, steps.train.metrics.auc.
+// Every method may be called concurrently; errors are *lastro.Error whose Pos
+// has the line and column inside the expression and no file.
+type Evaluator interface {
+	// Reads compiles an expression of any type and returns the names that it
+	// reads, sorted.
+	Reads(expr string) ([]string, error)
+
+	// Eval returns the value of an expression: nil, bool, float64, string, []any
+	// or map[string]any. vars are by dotted name; one that is not there is an
+	// error (L0334) unless the expression asks has() about it, and "" below event.
+	Eval(expr string, vars map[string]any) (any, error)
+
+	// Bool is Eval of an expression that gives true or false; any other value
+	// is an error.
+	Bool(expr string, vars map[string]any) (bool, error)
+}
+
+// condition decides whether a step, or one cell of it, runs. It is asked when
+// all that the step needs has ended well. names is the scope of the cell, with
+// the run and the steps that it needs (withCell, withRun, withSteps). A step
+// that is left out is skipped, and why is the expression with the values that
+// it saw. A fact that is missing is an error of the step (EInvalid, L0334)
+// with a hint.
+func condition(s StepSpec, names scope) (ok bool, why string, err error) {
+	if s.If == "" {
+		return true, "", nil
+	}
+	ok, err = names.holds(s.If)
+	if err != nil {
+		return false, "", atIf(s, err)
+	}
+	if ok {
+		return true, "", nil
+	}
+	return false, names.sawFalse(s.If), nil
+}
+
+// holds evaluates a condition.
+func (s scope) holds(expr string) (bool, error) {
+	if s.cel == nil {
+		return false, lastro.Errorf(lastro.EUnsupported, "this engine evaluates no conditions")
+	}
+	reads, err := s.cel.Reads(expr)
+	if err != nil {
+		return false, err
+	}
+	vars, err := s.vars(reads)
+	if err != nil {
+		return false, err
+	}
+	return s.cel.Bool(expr, vars)
+}
+
+// sawFalse says why a condition did not hold: "if: metrics.auc > 0.7 is false
+// (metrics.auc is 0.62)".
+func (s scope) sawFalse(expr string) string {
+	reads, err := s.cel.Reads(expr)
+	if err != nil {
+		return "if: " + expr
+	}
+	var saw []string
+	for _, name := range reads {
+		if v, ok := s.find(name); ok {
+			saw = append(saw, fmt.Sprintf("%s is %s", name, shortValue(v)))
+		} else {
+			saw = append(saw, "there is no "+name)
+		}
+	}
+	out := "if: " + strings.Join(strings.Fields(expr), " ") + " is false"
+	if len(saw) > 0 {
+		out += " (" + strings.Join(saw, ", ") + ")"
+	}
+	return out
+}
+
+// shortValue spells a value for a person, texts in quotes.
+func shortValue(v any) string {
+	out := text(v)
+	if t, ok := v.(string); ok {
+		out = fmt.Sprintf("%q", t)
+	}
+	if runes := []rune(out); len(runes) > 60 {
+		return string(runes[:59]) + "…"
+	}
+	return out
+}
+
+// atIf says of an error that it is of the step's condition.
+func atIf(s StepSpec, err error) error {
+	var e *lastro.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("step %q: if: %s: %w", s.Name, s.If, err)
+	}
+	placed := *e
+	placed.Pos = s.Pos
+	placed.Msg = fmt.Sprintf("step %q: if: %s: %s", s.Name, strings.Join(strings.Fields(s.If), " "), e.Msg)
+	return &placed
+}
+
+// Upstream returns the steps that a step waits for, directly or through
+// others: an if: or a ${{ steps.NAME ... }} may read only these.
+func Upstream(steps []StepSpec, step string) map[string]bool {
+	needs := map[string][]string{}
+	for _, s := range steps {
+		needs[s.Name] = directNeeds(s)
+	}
+	out := map[string]bool{}
+	closure(needs[step], needs, out)
+	return out
+}

@@ -360,23 +360,3 @@ func TestRecordNotWritten(t *testing.T) {
 	wantExit(t, e, "step", exec.Exited, 9)
 	wantExit(t, e, "step", exec.Lost, -1)
 }
-
-func BenchmarkTask(b *testing.B) {
-	dir, work := b.TempDir(), b.TempDir()
-	e, err := Open(b.Context(), options(dir))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
-	n := 0
-	for b.Loop() {
-		n++
-		id := strconv.Itoa(n)
-		if err := e.Start(b.Context(), shell(work, id, ":")); err != nil {
-			b.Fatal(err)
-		}
-		if exit, err := e.Wait(b.Context(), id); err != nil || !exit.OK() {
-			b.Fatal(exit, err)
-		}
-	}
-}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	osexec "os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"lastro/exec"
+)
+
+// benchScript is the step of the benchmarks of pipelines.
+const benchScript = "echo x > out"
+
+// BenchmarkBash is the floor: fork, exec and bash alone, two at a time. What
+// BenchmarkTask takes above it is our own.
+func BenchmarkBash(b *testing.B) {
+	work := b.TempDir()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			cmd := osexec.Command("/bin/bash", "-euo", "pipefail", "-c", benchScript)
+			cmd.Dir, cmd.Env = work, []string{"PATH=/usr/bin:/bin"}
+			if err := cmd.Run(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkTask starts, waits for and forgets tasks, two at a time.
+func BenchmarkTask(b *testing.B) {
+	benchTask(b, func(*exec.Task) {})
+}
+
+func benchTask(b *testing.B, change func(*exec.Task)) {
+	dir, work := b.TempDir(), b.TempDir()
+	e, err := Open(b.Context(), options(dir))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	var n atomic.Int64
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id := strconv.FormatInt(n.Add(1), 10)
+			t := exec.Task{ID: id, Argv: []string{"bash", "-euo", "pipefail", "-c", benchScript}, Env: []string{"PATH=/usr/bin:/bin"},
+				Dir: work, LogPath: filepath.Join(work, id+".log"), MakeDirs: []string{filepath.Join(work, id, "home"), filepath.Join(work, id, "tmp")}}
+			change(&t)
+			if err := e.Start(b.Context(), t); err != nil {
+				b.Fatal(err)
+			}
+			if exit, err := e.Wait(b.Context(), id); err != nil || !exit.OK() {
+				b.Fatal(exit, err)
+			}
+			if err := e.Forget(b.Context(), id); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

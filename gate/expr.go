@@ -32,6 +32,7 @@ type expression struct {
 	text    string
 	program cel.Program
 	reads   []read
+	gives   *cel.Type
 }
 
 // read is one fact that the expression names.
@@ -92,6 +93,9 @@ func compile(text string) (*expression, error) {
 		return kept.(*expression), nil
 	}
 	x, problem := compileNew(text)
+	if problem == nil {
+		problem = x.condition()
+	}
 	if problem != nil {
 		compiled.Store(text, problem)
 		copied := *problem
@@ -126,14 +130,19 @@ func compileNew(text string) (*expression, *lastro.Error) {
 	if issues.Err() != nil {
 		return nil, t.problem(issues)
 	}
-	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
-		return nil, invalid(1, 1, fmt.Sprintf("the expression gives a %s, not true or false", plainType(out.String())), "compare it with something: metrics.auc >= 0.7")
-	}
 	program, err := env.Program(checked, cel.CostLimit(maxCost))
 	if err != nil {
 		return nil, invalid(1, 1, "the expression cannot be evaluated: "+err.Error(), "")
 	}
-	return &expression{text: text, program: program, reads: rw.reads}, nil
+	return &expression{text: text, program: program, reads: rw.reads, gives: checked.OutputType()}, nil
+}
+
+// condition refuses an expression that cannot give true or false.
+func (x *expression) condition() *lastro.Error {
+	if x.gives.IsExactType(cel.BoolType) || x.gives.IsExactType(cel.DynType) {
+		return nil
+	}
+	return invalid(1, 1, fmt.Sprintf("the expression gives a %s, not true or false", plainType(x.gives.String())), "compare it with something: metrics.auc >= 0.7")
 }
 
 // rewriter replaces, in a parsed expression, each dotted name by a variable and

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -12,37 +13,37 @@ import (
 	"lastro/pipeline"
 )
 
-// progress shows a run as it goes: a line for each step that ends and, on a
-// terminal, a last line with what is running now. Elsewhere every event is one
-// line with its time.
+// progress shows a run as it goes. On a terminal it is a table that is drawn
+// again and again, with the last lines of what runs (progress_table.go);
+// elsewhere every event is one line with its time (UTC).
 type progress struct {
-	env     *Env
-	mu      sync.Mutex
-	width   int // of the longest step name
-	running map[string]time.Time
-	last    string // newest line that a step printed
-	live    bool   // the status line is on the screen
+	env  *Env
+	mu   sync.Mutex
+	view view
+
+	last    string // what a tool printed last while the run was prepared
+	drawn   int    // lines of the table that are on the screen
+	started bool
 	stop    chan struct{}
 	done    chan struct{}
-	started bool
 }
 
 func newProgress(env *Env) *progress {
-	return &progress{env: env, running: map[string]time.Time{}, stop: make(chan struct{}), done: make(chan struct{})}
+	return &progress{env: env, stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // note shows a line of preparation, such as packages being installed.
 func (p *progress) note(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.print("  " + p.env.Term.style("muted", line))
+	p.print("  " + p.env.Term.style("muted", clean(line)))
 }
 
 // working shows what a tool prints in the status line; elsewhere it is dropped.
 func (p *progress) working(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = line
+	p.last = clean(line)
 }
 
 // RunChanged implements pipeline.Observer.
@@ -53,9 +54,7 @@ func (p *progress) RunChanged(r pipeline.Run) {
 		return
 	}
 	p.started = true
-	for _, s := range r.Spec.Steps {
-		p.width = max(p.width, len(s.Name)+4*min(1, len(s.Matrix)))
-	}
+	p.view.of(r.Spec)
 	head := fmt.Sprintf("run #%d  %s", r.Number, r.Project)
 	if r.Git.Commit != "" {
 		head += fmt.Sprintf("  %s @ %s", r.Git.Branch, r.Git.Commit[:min(7, len(r.Git.Commit))])
@@ -78,32 +77,100 @@ func (p *progress) RunChanged(r pipeline.Run) {
 func (p *progress) StepChanged(s pipeline.StepRun) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	name := s.Step
-	if s.Cell != 0 {
-		name = fmt.Sprintf("%s[%d]", s.Step, s.Cell)
-	}
-	if s.State == pipeline.Running {
-		p.running[name] = time.Now()
-		if !p.env.Term.TTY {
-			p.print(p.line(name, s))
-		}
+	news := p.view.take(s, time.Now())
+	if p.env.Term.TTY || p.env.Quiet {
 		return
 	}
-	if s.State == pipeline.Pending {
-		return
+	if line := p.view.event(s, news); line != "" {
+		p.print(p.env.Term.style(string(s.State), line))
 	}
-	delete(p.running, name)
-	p.print(p.line(name, s))
 }
 
-func (p *progress) line(name string, s pipeline.StepRun) string {
-	took := ""
-	if !s.EndedAt.IsZero() && !s.StartedAt.IsZero() {
-		took = seconds(s.EndedAt.Sub(s.StartedAt))
+// LogLine implements pipeline.Observer.
+func (p *progress) LogLine(_ int64, step string, cell int, line string) {
+	if !p.env.Term.TTY {
+		return
 	}
-	state := string(s.State)
-	text := fmt.Sprintf("  %s %-*s  %-9s %7s  %s", symbol(state), p.width, name, state, took, detail(s))
-	return p.env.Term.style(state, strings.TrimRight(text, " "))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.view.line(step, cell, clean(line))
+}
+
+// print writes a line above the table; p.mu is held.
+func (p *progress) print(line string) {
+	if p.env.Quiet {
+		return
+	}
+	p.erase()
+	if !p.env.Term.TTY {
+		line = time.Now().UTC().Format("15:04:05") + " " + line
+	}
+	fmt.Fprintln(p.env.Stderr, line)
+}
+
+// erase takes the table off the screen.
+func (p *progress) erase() {
+	if p.drawn > 0 {
+		fmt.Fprintf(p.env.Stderr, "\r\x1b[%dA\x1b[J", p.drawn)
+		p.drawn = 0
+	}
+}
+
+func (p *progress) tick() {
+	defer close(p.done)
+	t := time.NewTicker(200 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-p.stop:
+			p.mu.Lock()
+			p.erase()
+			for _, r := range p.view.result() {
+				fmt.Fprintln(p.env.Stderr, p.env.Term.style(r.state, r.text))
+			}
+			p.mu.Unlock()
+			return
+		case <-t.C:
+			p.draw()
+		}
+	}
+}
+
+// draw writes the table over the one before, in one go so that it does not flicker.
+func (p *progress) draw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	columns, height := p.env.size()
+	rows := p.view.table(time.Now(), height-2)
+	if p.last != "" && !p.view.busy() {
+		rows = append(rows, row{"muted", "  " + p.last})
+	}
+	var b strings.Builder
+	if p.drawn > 0 {
+		fmt.Fprintf(&b, "\r\x1b[%dA", p.drawn)
+	}
+	for _, r := range rows {
+		b.WriteString("\x1b[2K" + p.env.Term.style(r.state, fit(r.text, columns-1)) + "\n")
+	}
+	b.WriteString("\x1b[J")
+	p.drawn = len(rows)
+	fmt.Fprint(p.env.Stderr, b.String())
+}
+
+func (p *progress) close() {
+	p.mu.Lock()
+	started := p.started
+	p.started = true
+	p.mu.Unlock()
+	if !started {
+		return
+	}
+	select {
+	case <-p.stop:
+	default:
+		close(p.stop)
+	}
+	<-p.done
 }
 
 // detail is what a person wants beside the state: metrics, or the reason.
@@ -126,88 +193,13 @@ func detail(s pipeline.StepRun) string {
 	return strings.Join(out, "  ")
 }
 
-// LogLine implements pipeline.Observer.
-func (p *progress) LogLine(_ int64, step string, _ int, line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = step + " │ " + line
-}
-
-// print writes a line above the status line; p.mu is held.
-func (p *progress) print(line string) {
-	if p.env.Quiet {
-		return
-	}
-	p.erase()
-	if !p.env.Term.TTY {
-		line = time.Now().Format("15:04:05") + " " + line
-	}
-	fmt.Fprintln(p.env.Stderr, line)
-}
-
-func (p *progress) erase() {
-	if p.live {
-		fmt.Fprint(p.env.Stderr, "\r\x1b[2K")
-		p.live = false
-	}
-}
-
-func (p *progress) tick() {
-	defer close(p.done)
-	t := time.NewTicker(200 * time.Millisecond)
-	defer t.Stop()
-	for {
-		select {
-		case <-p.stop:
-			p.mu.Lock()
-			p.erase()
-			p.mu.Unlock()
-			return
-		case <-t.C:
-			p.status()
+// needsOf are the steps that a step waits for.
+func needsOf(s pipeline.StepSpec) []string {
+	needs := slices.Clone(s.Needs)
+	for _, in := range s.Inputs {
+		if in.Step != "" && !slices.Contains(needs, in.Step) {
+			needs = append(needs, in.Step)
 		}
 	}
-}
-
-// status redraws the line of what is running now.
-func (p *progress) status() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.erase()
-	if len(p.running) == 0 && p.last == "" {
-		return
-	}
-	names := []string{}
-	if len(p.running) == 0 {
-		names = append(names, "preparing")
-	}
-	for n, since := range p.running {
-		names = append(names, fmt.Sprintf("%s %s", n, seconds(time.Since(since))))
-	}
-	sort.Strings(names)
-	text := "  ● " + strings.Join(names, " · ")
-	if p.last != "" {
-		text += "   " + p.last
-	}
-	if r := []rune(text); len(r) > p.env.Term.Width-1 {
-		text = string(r[:p.env.Term.Width-2]) + "…"
-	}
-	fmt.Fprint(p.env.Stderr, p.env.Term.style("running", text))
-	p.live = true
-}
-
-func (p *progress) close() {
-	p.mu.Lock()
-	started := p.started
-	p.started = true
-	p.mu.Unlock()
-	if !started {
-		return
-	}
-	select {
-	case <-p.stop:
-	default:
-		close(p.stop)
-	}
-	<-p.done
+	return needs
 }

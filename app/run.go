@@ -132,7 +132,7 @@ func (h *House) open(ctx context.Context, req RunRequest) (*workshop, error) {
 	}
 	w.engine = pipeline.NewEngine(pipeline.Options{
 		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h: h, project: p, notes: req.Notes}, Runtimes: h.runtimes(dir, req.Notes, req.Working),
-		Tracking: h.tracking(), Observer: req.Observer, Clock: h.Clock, Log: h.Log, StateDir: h.Paths.State, Project: dir,
+		Tracking: h.tracking(), Observer: req.Observer, Expressions: gate.Expressions{}, Clock: h.Clock, Log: h.Log, StateDir: h.Paths.State, Project: dir,
 		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Data: h.Data, Champions: championOf{h}, Datasets: w.project}),
 	})
 	return w, nil

@@ -50,7 +50,7 @@ const (
 
 // Cause is one reason for one run.
 type Cause struct {
-	ID      int64          `json:"id"`
+	ID      string         `json:"id"` // 12 hex digits, made of project and key
 	Project string         `json:"project"`
 	Key     string         `json:"key"` // unique in a project: what makes two causes the same
 	Kind    Kind           `json:"kind"`
@@ -99,7 +99,7 @@ type Store interface {
 	// returned with added = false.
 	Add(ctx context.Context, c Cause) (kept Cause, added bool, err error)
 	// Cause returns one; ENotFound.
-	Cause(ctx context.Context, project string, id int64) (Cause, error)
+	Cause(ctx context.Context, project, id string) (Cause, error)
 	// CauseOf returns the one with a key; ENotFound.
 	CauseOf(ctx context.Context, project, key string) (Cause, error)
 	// Causes lists causes, newest first.

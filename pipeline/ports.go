@@ -70,6 +70,17 @@ type Tracking interface {
 	End(ctx context.Context, j *Job, state State) (map[string]float64, error)
 }
 
+// Secrets gives steps the named secrets that they ask for.
+type Secrets interface {
+	// Versions returns the number of the newest version of each name; a name
+	// that is not set is left out. Numbers never come again, not even after a
+	// secret was removed. Quick: it is asked while a run is planned.
+	Versions(ctx context.Context, names []string) (map[string]int, error)
+	// Values returns the newest values by name, to be asked for when a task
+	// starts and to be kept nowhere. A name that is not set is EInvalid.
+	Values(ctx context.Context, names []string) (map[string]string, error)
+}
+
 // Observer hears about progress, for people. Its methods are called one at a
 // time for one run and must not block for long.
 type Observer interface {

@@ -116,7 +116,7 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 	if err != nil {
 		return err
 	}
-	for i, values := range cells(ps.Spec.Matrix) {
+	for i, values := range Cells(ps.Spec) {
 		c := PlanCell{Values: values, Label: CellLabel(ps.Spec.Matrix, values), needs: kind.Needs(ps.Spec)}
 		if values != nil {
 			c.Index = i + 1
@@ -127,7 +127,7 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 		ps.Cells = append(ps.Cells, c)
 	}
 	if len(ps.Cells) == 0 {
-		return &lastro.Error{Code: lastro.EInvalid, ID: "L0106", Pos: ps.Spec.Pos, Msg: fmt.Sprintf("step %q: an axis of its matrix has no values", ps.Spec.Name)}
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0106", Pos: ps.Spec.Pos, Msg: fmt.Sprintf("step %q: its matrix has no cells", ps.Spec.Name), Hint: "exclude takes all of them out, or an axis has no values"}
 	}
 	p.settle(ps)
 	return nil
@@ -370,7 +370,7 @@ func (p *planner) input(ctx context.Context, c *PlanCell, in Input) ([]plannedIn
 		return []plannedInput{f}, nil
 	}
 	from := p.steps[in.Step]
-	if len(from.Spec.Matrix) > 0 && from.Spec.Select == nil {
+	if from.Spec.HasMatrix() && from.Spec.Select == nil {
 		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0127", Msg: fmt.Sprintf("input %q: step %q has a matrix, and nothing says which cell goes on", in, in.Step),
 			Hint: "add `select: {best: metrics.NAME, goal: max}` to it"}
 	}

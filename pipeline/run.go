@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"lastro"
@@ -106,7 +105,7 @@ type StepRun struct {
 	Plots       []Artifact         `json:"plots,omitempty"`      // kept like outputs, but no step reads them
 	Summary     string             `json:"summary,omitempty"`    // Markdown from $LASTRO_SUMMARY, at most MaxSummary bytes
 	OutValues   map[string]string  `json:"out_values,omitempty"` // from $LASTRO_OUTPUT: ${{ steps.NAME.values.X }} of later steps
-	Log         string             `json:"log,omitempty"` // path from the state directory; "" = nothing ran
+	Log         string             `json:"log,omitempty"`        // path from the state directory; "" = nothing ran
 	Error       *lastro.Error      `json:"error,omitempty"`
 	CPUSeconds  float64            `json:"cpu_seconds,omitempty"`
 	MaxRSSBytes int64              `json:"max_rss_bytes,omitempty"`
@@ -133,18 +132,6 @@ type Artifact struct {
 	Path   string        `json:"path"`
 	Digest lastro.Digest `json:"digest"`
 	Size   int64         `json:"size"` // bytes
-}
-
-// CellLabel writes a cell as people read it: "depth=4 rate=0.1", in the order
-// of the axes.
-func CellLabel(axes []Axis, values map[string]any) string {
-	var parts []string
-	for _, a := range axes {
-		if v, ok := values[a.Name]; ok {
-			parts = append(parts, a.Name+"="+text(v))
-		}
-	}
-	return strings.Join(parts, " ")
 }
 
 // Store keeps runs and step runs. Each writing method is one transaction that

@@ -11,32 +11,11 @@ import (
 	"lastro"
 )
 
-// cells returns the values of every cell of a matrix, the last axis fastest;
-// one nil without a matrix.
-func cells(axes []Axis) []map[string]any {
-	out := []map[string]any{nil}
-	for _, a := range axes {
-		var next []map[string]any
-		for _, c := range out {
-			for _, v := range a.Values {
-				cell := maps.Clone(c)
-				if cell == nil {
-					cell = map[string]any{}
-				}
-				cell[a.Name] = v
-				next = append(next, cell)
-			}
-		}
-		out = next
-	}
-	return out
-}
-
 // choose returns the index of the cell whose outputs go on. Means are taken
 // over the averaged axis (SEMANTICS 20); of equal ones the first wins. A cell
 // without the metric is EFailed: nothing can be compared with it.
 func choose(s StepSpec, runs []StepRun) (int, error) {
-	if len(s.Matrix) == 0 {
+	if !s.HasMatrix() {
 		return 0, nil
 	}
 	if s.Select == nil {
@@ -66,6 +45,9 @@ func scores(s StepSpec, runs []StepRun) ([]group, error) {
 	var out []group
 	index := map[string]int{}
 	for i, r := range runs {
+		if r.State == Skipped {
+			continue // its if: left it out
+		}
 		v, ok := r.Facts[s.Select.Best]
 		if !ok {
 			return nil, noMetric(s, r)
@@ -84,7 +66,7 @@ func scores(s StepSpec, runs []StepRun) ([]group, error) {
 		g.mean += (v - g.mean) / float64(g.n)
 	}
 	if len(out) == 0 {
-		return nil, lastro.Errorf(lastro.EInvalid, "the matrix of step %q has no cells", s.Name)
+		return nil, lastro.Errorf(lastro.EInvalid, "no cell of the matrix of step %q ran", s.Name)
 	}
 	return out, nil
 }

@@ -8,35 +8,32 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
-
 	"lastro"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// DB is one open database. It is safe for concurrent use: writes go through
-// one connection, reads through a small pool of others, because unthrottled
-// readers starve SQLite's writer.
+// DB is one open database: a SQLite file or a PostgreSQL database. It is safe
+// for concurrent use.
 type DB struct {
-	writer *sql.DB
+	writer writer // nil: opened for reading only
 	reader *sql.DB
+	reads  *statements // of the reader
 	bus    *bus
 }
 
-// Tx is a write transaction.
-type Tx struct{ tx *sql.Tx }
+// writer runs transactions on one kind of database.
+type writer interface {
+	// write runs fn in a transaction, appends the events that fn has emitted and
+	// commits. It returns when the commit survives power loss; with soon, when
+	// it survives kill -9.
+	write(ctx context.Context, soon bool, fn func(*Tx) error, committed func([]lastro.Event)) error
+	close() error
+}
 
 // Open opens the SQLite database at path, creating and migrating it as
 // needed. A database of a newer lastro is refused; before an older one is
@@ -45,22 +42,15 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	db := &DB{bus: newBus()}
-	var err error
-	if db.writer, err = openSQLite(path, false); err != nil {
+	w, err := openSQLiteWriter(ctx, path)
+	if err != nil {
 		return nil, err
 	}
-	db.writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, db.writer, path); err != nil {
-		db.writer.Close()
-		return nil, err
+	reader, err := openSQLite(path, forReading)
+	if err != nil {
+		return nil, errors.Join(err, w.close())
 	}
-	if db.reader, err = openSQLite(path, true); err != nil {
-		db.writer.Close()
-		return nil, err
-	}
-	db.reader.SetMaxOpenConns(4)
-	return db, nil
+	return newDB(w, reader), nil
 }
 
 // OpenReadOnly opens an existing database for reading only, beside a process
@@ -69,73 +59,100 @@ func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, &lastro.Error{Code: lastro.ENotFound, Msg: "there is no state here yet", Hint: "lastro run makes it", Err: err}
 	}
-	reader, err := openSQLite(path, true)
+	reader, err := openSQLite(path, forReading)
 	if err != nil {
 		return nil, err
 	}
 	if err := refuseNewer(ctx, reader); err != nil {
-		reader.Close()
-		return nil, err
+		return nil, errors.Join(err, reader.Close())
 	}
-	return &DB{reader: reader, bus: newBus()}, nil
+	return newDB(nil, reader), nil
 }
 
-func openSQLite(path string, readOnly bool) (*sql.DB, error) {
-	q := url.Values{}
-	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "temp_store(MEMORY)"} {
-		q.Add("_pragma", p)
-	}
-	q.Set("_txlock", "immediate")
-	if readOnly {
-		q.Add("_pragma", "query_only(1)")
-		q.Set("_txlock", "deferred")
-	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return db, nil
+func newDB(w writer, reader *sql.DB) *DB {
+	return &DB{writer: w, reader: reader, reads: newStatements(reader), bus: newBus()}
 }
 
-// Close closes the database.
+// Close syncs what WriteSoon committed and closes the database.
 func (db *DB) Close() error {
 	var errs []error
 	if db.writer != nil {
-		errs = append(errs, db.writer.Close())
+		errs = append(errs, db.writer.close())
 	}
+	db.reads.close()
 	return errors.Join(append(errs, db.reader.Close())...)
 }
 
 // Write runs fn in one transaction and commits the events with it. With an
-// error from fn nothing is kept. Subscribers hear the events after the commit.
+// error from fn nothing is kept. When Write returns nil, the change survives
+// power loss. Subscribers hear the events after the commit.
+//
+// On a shared database a transaction that lost its connection or a deadlock
+// before its commit is run again: fn must not build on what an earlier call
+// of it left in variables, and must not call Write.
 func (db *DB) Write(ctx context.Context, fn func(*Tx) error, events ...lastro.Event) error {
+	return db.write(ctx, false, fn, events)
+}
+
+// WriteSoon is Write for what is frequent and can be made again (SEMANTICS 6):
+// when it returns nil, the change survives kill -9 of this and every other
+// process; it survives power loss at the latest 200 ms later. Changes survive
+// in the order of their commits: never a later one without an earlier one.
+func (db *DB) WriteSoon(ctx context.Context, fn func(*Tx) error, events ...lastro.Event) error {
+	return db.write(ctx, true, fn, events)
+}
+
+func (db *DB) write(ctx context.Context, soon bool, fn func(*Tx) error, events []lastro.Event) error {
 	if db.writer == nil {
 		return lastro.Errorf(lastro.EErrored, "this database was opened for reading only")
 	}
-	tx, err := db.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return storageError(err)
-	}
-	defer tx.Rollback()
-	t := &Tx{tx}
-	if err := fn(t); err != nil {
-		return storageError(err)
-	}
+	return storageError(db.writer.write(ctx, soon, func(tx *Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		// Only now: fn may fill in what is known only within the transaction.
+		return tx.Emit(ctx, events...)
+	}, db.bus.publish))
+}
+
+// Tx is a write transaction.
+type Tx struct {
+	conn   *sql.Conn
+	stmts  *statements
+	events []lastro.Event // emitted, in order
+}
+
+// Emit appends events that are known only within the transaction; those that
+// Write was given come after them.
+func (t *Tx) Emit(ctx context.Context, events ...lastro.Event) error {
 	for i := range events {
 		if err := t.append(ctx, &events[i]); err != nil {
-			return storageError(err)
+			return err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return storageError(err)
-	}
-	db.bus.publish(events)
 	return nil
 }
 
-// Exec runs one statement.
+// A statement of a transaction is not interrupted half way: it takes
+// microseconds, and a driver that watches for the end of a context starts a
+// goroutine for each. Between two statements the end counts.
+
+// Exec runs one statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := t.tx.ExecContext(ctx, query, args...)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	var res sql.Result
+	stmt, err := t.stmts.get(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	if stmt != nil {
+		res, err = stmt.ExecContext(ctx, args...)
+	} else {
+		res, err = t.conn.ExecContext(ctx, query, args...)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -144,22 +161,48 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // QueryRow reads one row within the transaction.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return t.tx.QueryRowContext(ctx, query, args...)
+	if ctx.Err() == nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	if stmt, err := t.stmts.get(ctx, query); err == nil && stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return t.conn.QueryRowContext(ctx, query, args...)
 }
 
 // Query reads rows within the transaction.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.tx.QueryContext(ctx, query, args...)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if stmt, err := t.stmts.get(ctx, query); err != nil {
+		return nil, err
+	} else if stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return t.conn.QueryContext(ctx, query, args...)
 }
 
 // Query reads rows outside any transaction.
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := db.reader.QueryContext(ctx, query, args...)
+	var rows *sql.Rows
+	stmt, err := db.reads.get(ctx, query)
+	switch {
+	case err != nil:
+	case stmt != nil:
+		rows, err = stmt.QueryContext(ctx, args...)
+	default:
+		rows, err = db.reader.QueryContext(ctx, query, args...)
+	}
 	return rows, storageError(err)
 }
 
 // QueryRow reads one row outside any transaction.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt, err := db.reads.get(ctx, query); err == nil && stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
 	return db.reader.QueryRowContext(ctx, query, args...)
 }
 
@@ -186,99 +229,6 @@ func notFound(err error, format string, args ...any) error {
 		return lastro.Errorf(lastro.ENotFound, format, args...)
 	}
 	return err
-}
-
-// isUnique reports whether err is a violated UNIQUE or PRIMARY KEY constraint.
-func isUnique(err error) bool {
-	var e *sqlite.Error
-	// 1555 SQLITE_CONSTRAINT_PRIMARYKEY, 2067 SQLITE_CONSTRAINT_UNIQUE.
-	return errors.As(err, &e) && (e.Code() == 1555 || e.Code() == 2067)
-}
-
-// storageError names what a person can mend: a full or read-only disk.
-func storageError(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch code := e.Code(); {
-	case code&0xff == 13, code == 4874: // SQLITE_FULL, SQLITE_IOERR_SHMSIZE: no room for the index of the log
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0410", Msg: "the disk is full: nothing was lost, nothing more can be recorded",
-			Hint: "free some space (lastro keeps its state in .lastro), then run the same command again", Err: err}
-	case code&0xff == 10: // SQLITE_IOERR
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0413", Msg: "the disk refused to read or write the state database",
-			Hint: "check that it has space and is sound (df, dmesg), then run the same command again", Err: err}
-	case code&0xff == 8: // SQLITE_READONLY
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0411", Msg: "the state directory cannot be written", Hint: "check its owner and mode", Err: err}
-	case code&0xff == 11, code&0xff == 26: // SQLITE_CORRUPT, SQLITE_NOTADB
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0412", Msg: "the state database is damaged", Hint: "restore a backup of .lastro/lastro.db", Err: err}
-	}
-	return err
-}
-
-func provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectSQLite3, db, files)
-}
-
-func migrate(ctx context.Context, db *sql.DB, path string) error {
-	p, err := provider(db)
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	if err := refuseNewer(ctx, db); err != nil {
-		return err
-	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return storageError(err)
-	}
-	if current == target {
-		return nil
-	}
-	if current > 0 {
-		copyTo := fmt.Sprintf("%s.before-%d", path, target)
-		if _, err := os.Stat(copyTo); err != nil {
-			if _, err := db.ExecContext(ctx, "VACUUM INTO ?", copyTo); err != nil {
-				return fmt.Errorf("keep a copy before the migration: %w", storageError(err))
-			}
-		}
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the database: %w", storageError(err))
-	}
-	return nil
-}
-
-// refuseNewer fails when a newer lastro has migrated this database.
-func refuseNewer(ctx context.Context, db *sql.DB) error {
-	entries, err := migrations.ReadDir("migrations")
-	if err != nil {
-		return err
-	}
-	var known int64
-	for _, e := range entries {
-		if v, err := goose.NumericComponent(e.Name()); err == nil {
-			known = max(known, v)
-		}
-	}
-	var have sql.NullInt64
-	err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&have)
-	if err != nil {
-		if sqliteErr := storageError(err); lastro.Is(sqliteErr, lastro.EErrored) && sqliteErr != err {
-			return sqliteErr
-		}
-		return nil // no migration table yet: a new database
-	}
-	if have.Int64 > known {
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0401",
-			Msg:  fmt.Sprintf("this state was written by a newer lastro (schema %d, this one knows %d)", have.Int64, known),
-			Hint: "install that lastro again, or restore the copy that it kept beside the database"}
-	}
-	return nil
 }
 
 // now is the wall clock in stored form; only housekeeping rows use it.

@@ -10,9 +10,14 @@ import (
 	"lastro"
 )
 
+// append stores an event and numbers it.
 func (t *Tx) append(ctx context.Context, ev *lastro.Event) error {
-	return t.QueryRow(ctx, `INSERT INTO events (at, actor, verb, subject, data) VALUES (?, ?, ?, ?, ?) RETURNING seq`,
+	err := t.QueryRow(ctx, `INSERT INTO events (at, actor, verb, subject, data) VALUES (?, ?, ?, ?, ?) RETURNING seq`,
 		lastro.Micros(ev.At), string(ev.Actor), ev.Verb, string(ev.Subject), string(ev.Data)).Scan(&ev.Seq)
+	if err == nil {
+		t.events = append(t.events, *ev)
+	}
+	return err
 }
 
 // EventFilter narrows a list of events; empty fields match everything.
@@ -54,8 +59,10 @@ func (db *DB) Events(ctx context.Context, f EventFilter) ([]lastro.Event, error)
 // more than the buffer misses events: it reads the rest with Events.
 func (db *DB) Subscribe(buffer int) (<-chan lastro.Event, func()) { return db.bus.subscribe(buffer) }
 
+// bus hands events to subscribers, in order and each once.
 type bus struct {
 	mu   sync.Mutex
+	last int64 // number of the last one handed out
 	subs map[chan lastro.Event]struct{}
 }
 
@@ -79,8 +86,12 @@ func (b *bus) subscribe(buffer int) (<-chan lastro.Event, func()) {
 func (b *bus) publish(events []lastro.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ch := range b.subs {
-		for _, ev := range events {
+	for _, ev := range events {
+		if ev.Seq <= b.last {
+			continue
+		}
+		b.last = ev.Seq
+		for ch := range b.subs {
 			select {
 			case ch <- ev:
 			default:

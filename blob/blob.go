@@ -9,14 +9,17 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"time"
 
 	"lastro"
 )
 
 // Store keeps bytes and folders by digest. Nothing that it holds ever changes.
 // When a call that stores has returned, the bytes survive a crash of the
-// process and of the machine. It is safe for concurrent use, also by several
-// processes. A full disk is EErrored with ID L0410.
+// process; they survive a crash of the machine too, those that went to a Small
+// at the latest when the next synchronous commit of its database has returned,
+// so that a row which refers to them never outlives them. It is safe for
+// concurrent use, also by several processes. A full disk is EErrored with ID L0410.
 type Store interface {
 	// Put stores a stream. Bytes that begin like a tree's manifest are EInvalid.
 	Put(ctx context.Context, r io.Reader) (lastro.Digest, int64, error)
@@ -29,7 +32,8 @@ type Store interface {
 	// Stat says what a digest names; ENotFound. It reads no content of blobs.
 	Stat(ctx context.Context, d lastro.Digest) (Info, error)
 
-	// Has reports whether the store holds d.
+	// Has reports whether the store holds d. What it finds counts as used now:
+	// gc leaves it alone for its grace period.
 	Has(ctx context.Context, d lastro.Digest) (bool, error)
 
 	// PutFile stores one file. known may be nil.
@@ -89,4 +93,57 @@ type Known interface {
 	Digest(path string, fi fs.FileInfo) (lastro.Digest, bool)
 	// Learn remembers the digest of a file whose fi was taken before it was read.
 	Learn(path string, fi fs.FileInfo, d lastro.Digest)
+}
+
+// SmallMax is the size in bytes up to which content that is stored in one call
+// goes to a Small: a file, or a folder with its manifest.
+const SmallMax = 64 << 10
+
+// Fresh is how long a use of content counts as "now": content used longer ago
+// is marked as used again. A grace period of gc is longer than this and than
+// the time between storing content and committing what refers to it.
+const Fresh = time.Hour
+
+// Small keeps small contents by digest in a database, where they cost no file
+// and no sync of their own. It is safe for concurrent use.
+type Small interface {
+	// PutSmall keeps contents, all or none, and marks them as used now.
+	PutSmall(ctx context.Context, contents []Content) error
+	// GetSmall returns the bytes, which may be damaged; ENotFound.
+	GetSmall(ctx context.Context, d lastro.Digest) ([]byte, error)
+	// UseSmall reports whether d is there, and marks it as used now.
+	UseSmall(ctx context.Context, d lastro.Digest) (bool, error)
+	// EachSmall calls fn for every content, in no order.
+	EachSmall(ctx context.Context, fn func(Object) error) error
+	// RemoveSmall removes d unless it was used at or after before.
+	RemoveSmall(ctx context.Context, d lastro.Digest, before time.Time) (removed bool, err error)
+}
+
+// Content is bytes and their name.
+type Content struct {
+	Digest lastro.Digest
+	Bytes  []byte
+}
+
+// Object is one thing that a store keeps: a blob, or the manifest of a tree.
+type Object struct {
+	Digest lastro.Digest
+	Size   int64     // bytes that it takes
+	Used   time.Time // when it was stored or found again, exact to Fresh
+}
+
+// Keeper is the side of a store that gc and fsck see.
+type Keeper interface {
+	Store
+	// Each calls fn for every object, in no order; temporary files are none.
+	Each(ctx context.Context, fn func(Object) error) error
+	// Remove removes an object unless it was used at or after before, also
+	// while this call runs. A crash leaves it there or not there.
+	Remove(ctx context.Context, d lastro.Digest, before time.Time) (removed bool, err error)
+	// Aside takes a damaged object out of the store and returns where its bytes
+	// are for people to look at.
+	Aside(ctx context.Context, d lastro.Digest) (string, error)
+	// Leftovers removes what calls that were killed left behind and nobody has
+	// written to since before; it returns the bytes freed.
+	Leftovers(ctx context.Context, before time.Time, dryRun bool) (int64, error)
 }

@@ -235,7 +235,7 @@ func private(t *testing.T, s blob.Store) {
 		if err := s.Materialise(ctx, d, dest); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(dest, []byte("overwritten by a step"), 0o600); err != nil {
+		if err := overwrite(dest); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Verify(ctx, d); err != nil {
@@ -381,4 +381,12 @@ func putEntries(t *testing.T, s blob.Store) {
 	if _, err := s.PutEntries(ctx, []blob.Entry{{Path: "b", Digest: two}, {Path: "b", Digest: one}}); !lastro.Is(err, lastro.EInvalid) {
 		t.Errorf("one path twice: %v", err)
 	}
+}
+
+// overwrite does what a hostile step would with its input.
+func overwrite(p string) error {
+	if err := os.Chmod(p, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(p, []byte("overwritten by a step"), 0o600)
 }

@@ -5,10 +5,7 @@ package file
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,238 +15,204 @@ import (
 	"lastro/blob"
 )
 
-// parallelPuts lets the syncs of small files share one commit of the file
-// system's journal.
-const parallelPuts = 8
+// stretch is how many files a worker takes at a time.
+const stretch = 32
 
-// PutFile stores one file.
-func (s *Store) PutFile(ctx context.Context, path string, known blob.Known) (lastro.Digest, int64, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return "", 0, fmt.Errorf("store a file: %w", err)
-	}
-	if !fi.Mode().IsRegular() {
-		return "", 0, lastro.Errorf(lastro.EInvalid, "%s is not a file", path)
-	}
-	d, err := s.putFile(ctx, path, fi, known)
-	return d, fi.Size(), err
-}
-
-func (s *Store) putFile(ctx context.Context, path string, fi fs.FileInfo, known blob.Known) (lastro.Digest, error) {
-	if known != nil {
-		if d, ok := known.Digest(path, fi); ok && s.have(d) {
-			return d, nil
-		}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("store a file: %w", err)
-	}
-	defer f.Close()
-	var d lastro.Digest
-	if fi.Size() > smallBytes {
-		d, err = s.putLarge(ctx, f)
-	} else {
-		d, _, err = s.Put(ctx, f)
-	}
-	if err == nil && known != nil {
-		known.Learn(path, fi, d)
-	}
-	return d, err
-}
-
-// putLarge digests a file before it is copied when the file system can share
-// its blocks: then nothing is written, and a file that is known costs one read.
-func (s *Store) putLarge(ctx context.Context, f *os.File) (lastro.Digest, error) {
-	t, err := s.temp()
-	if err != nil {
-		return "", err
-	}
-	if clone(t, f) != nil {
-		t.Close()
-		os.Remove(t.Name())
-		d, _, err := s.Put(ctx, f)
-		return d, err
-	}
-	head := make([]byte, len(blob.TreeMagic))
-	_, err = io.ReadFull(t, head)
-	if err == nil && string(head) == blob.TreeMagic {
-		err = lastro.Errorf(lastro.EInvalid, "%s looks like a folder's manifest, which a file must not", f.Name())
-	}
-	h := lastro.NewHasher()
-	_, _ = h.Write(head)
-	if err == nil {
-		_, err = io.Copy(h, ctxReader{ctx, t})
-	}
-	return h.Digest(), s.keep(t, h.Digest(), err)
-}
-
-// PutTree stores a folder.
+// PutTree stores a folder. One goroutine walks it, others read, hash and write
+// its files, and the caller's puts the entries together in order; stretches
+// between them are few, so memory does not grow with the folder.
 func (s *Store) PutTree(ctx context.Context, dir string, known blob.Known) (lastro.Digest, int64, error) {
-	found, err := blob.Walk(dir)
+	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return "", 0, err
+		return "", 0, fmt.Errorf("read folder %s: %w", dir, err)
 	}
-	errs := make([]error, len(found))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t := &treePut{b: s.newBatch(), root: root, known: known, cancel: cancel,
+		work: make(chan *part, workers()), order: make(chan *part, 4*workers())}
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallelPuts)
-	for i := range found {
-		if found[i].Dir {
-			continue
-		}
-		wg.Add(1)
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots; wg.Done() }()
-			f := &found[i]
-			if f.Digest, errs[i] = s.putFile(ctx, f.From, f.Info, known); errs[i] != nil {
-				errs[i] = at(f.Path, errs[i])
-			}
-		}()
+	defer func() { cancel(nil); wg.Wait(); t.b.close() }()
+	wg.Go(func() { t.walk(ctx) })
+	for range workers() {
+		wg.Go(func() { t.worker(ctx) })
 	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return "", 0, firstOf(errs)
-	}
-	var size int64
-	entries := make([]blob.Entry, len(found))
-	for i, f := range found {
-		entries[i] = f.Entry
-		size += f.Size
-	}
-	manifest, err := blob.EncodeTree(entries)
+	m := &manifest{b: t.b}
+	defer m.close()
+	size, err := t.collect(ctx, m)
 	if err != nil {
 		return "", 0, err
 	}
-	d, err := s.putBytes(manifest)
+	d, err := m.end()
+	if err == nil {
+		err = t.b.commit(ctx)
+	}
 	return d, size, err
 }
 
-func firstOf(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
+type treePut struct {
+	b           *batch
+	root        string
+	known       blob.Known
+	cancel      context.CancelCauseFunc
+	work, order chan *part
+	walkErr     error // read after order is closed
+}
+
+// part is a stretch of a folder.
+type part struct {
+	found   []blob.Found
+	entries []blob.Entry
+	err     error
+	done    chan struct{}
+}
+
+// walk hands out the folder in parts.
+func (t *treePut) walk(ctx context.Context) {
+	defer close(t.order)
+	defer close(t.work)
+	p, n := &part{done: make(chan struct{})}, 0
+	hand := func() error {
+		for _, c := range []chan *part{t.order, t.work} {
+			select {
+			case c <- p:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		p = &part{done: make(chan struct{})}
+		return nil
+	}
+	t.walkErr = blob.Walk(t.root, func(f blob.Found) error {
+		if n++; n > blob.MaxEntries {
+			return lastro.Errorf(lastro.EInvalid, "folder %s has more than %d files", t.root, blob.MaxEntries)
+		}
+		if p.found = append(p.found, f); len(p.found) < stretch {
+			return nil
+		}
+		return hand()
+	})
+	if t.walkErr == nil && len(p.found) > 0 {
+		t.walkErr = hand()
+	}
+}
+
+func (t *treePut) worker(ctx context.Context) {
+	var scratch []byte
+	for p := range t.work {
+		if scratch == nil {
+			scratch = make([]byte, 0, 256<<10)
+		}
+		p.entries = make([]blob.Entry, 0, len(p.found))
+		for _, f := range p.found {
+			e, err := t.entry(ctx, f, &scratch)
+			if err != nil {
+				p.err = at(f.Path, err)
+				break
+			}
+			p.entries = append(p.entries, e)
+		}
+		close(p.done)
+	}
+}
+
+func (t *treePut) entry(ctx context.Context, f blob.Found, scratch *[]byte) (blob.Entry, error) {
+	e := blob.Entry{Path: f.Path, Dir: f.Dir}
+	if f.Dir {
+		return e, nil
+	}
+	if ctx.Err() != nil {
+		return e, context.Cause(ctx)
+	}
+	from, info, err := f.Look(t.root)
+	if err != nil {
+		return e, err
+	}
+	if want := int(min(info.Size(), smallBytes)) + 1; cap(*scratch) < want {
+		*scratch = make([]byte, 0, want)
+	}
+	e.Exec = info.Mode()&0o111 != 0
+	e.Digest, e.Size, err = t.b.putFile(ctx, from, info, t.known, *scratch)
+	return e, err
+}
+
+// collect writes the manifest in order of the paths.
+func (t *treePut) collect(ctx context.Context, m *manifest) (size int64, err error) {
+	w := blob.NewManifestWriter(m)
+	for p := range t.order {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		if p.err != nil {
+			return 0, p.err
+		}
+		for _, e := range p.entries {
+			size += e.Size
+			if err := w.Add(e); err != nil {
+				return 0, diskError(err)
+			}
+		}
+	}
+	if t.walkErr != nil {
+		return 0, t.walkErr
+	}
+	return size, diskError(w.End())
+}
+
+// manifest takes the bytes of a manifest: in memory while they are few, then
+// in a temporary file of the batch.
+type manifest struct {
+	b    *batch
+	buf  bytes.Buffer
+	file *os.File
+	size int64
+	h    *lastro.Hasher
+}
+
+func (m *manifest) Write(p []byte) (int, error) {
+	if m.buf.Len()+len(p) > smallBytes {
+		if err := m.spill(); err != nil {
+			return 0, err
+		}
+	}
+	return m.buf.Write(p)
+}
+
+func (m *manifest) spill() (err error) {
+	if m.file == nil {
+		if m.file, err = m.b.create(); err != nil {
 			return err
 		}
+		m.h = lastro.NewHasher()
 	}
-	return nil
+	_, _ = m.h.Write(m.buf.Bytes())
+	n, err := m.file.Write(m.buf.Bytes())
+	m.size += int64(n)
+	m.buf.Reset()
+	return err
 }
 
-// PutPath stores a file or a folder.
-func (s *Store) PutPath(ctx context.Context, path string) (lastro.Digest, int64, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return "", 0, fmt.Errorf("store: %w", err)
+// end adds the manifest to the batch.
+func (m *manifest) end() (lastro.Digest, error) {
+	if m.file == nil {
+		d := lastro.DigestOf(m.buf.Bytes())
+		return d, m.b.put(d, m.buf.Bytes())
 	}
-	if fi.IsDir() {
-		return s.PutTree(ctx, path, nil)
-	}
-	return s.PutFile(ctx, path, nil)
+	err := m.spill()
+	f, d := m.file, m.h.Digest()
+	m.file = nil
+	return d, m.b.keepNew(f, d, m.size, err)
 }
 
-// Tree returns the entries of a tree.
-func (s *Store) Tree(ctx context.Context, d lastro.Digest) ([]blob.Entry, error) {
-	r, err := s.Open(ctx, d)
-	if err != nil {
-		return nil, err
+func (m *manifest) close() {
+	if m.file != nil {
+		m.file.Close()
 	}
-	defer r.Close()
-	head := make([]byte, len(blob.TreeMagic))
-	if n, _ := io.ReadFull(r, head); string(head[:n]) != blob.TreeMagic {
-		return nil, lastro.Errorf(lastro.EInvalid, "%s names a file, not a folder", d)
-	}
-	manifest, err := io.ReadAll(io.MultiReader(bytes.NewReader(head), r))
-	if err != nil {
-		return nil, err
-	}
-	return blob.DecodeTree(manifest)
-}
-
-// Materialise writes a private copy of a blob or tree to dest.
-func (s *Store) Materialise(ctx context.Context, d lastro.Digest, dest string) error {
-	if _, err := os.Lstat(dest); err == nil {
-		return lastro.Errorf(lastro.EConflict, "%s exists already", dest)
-	}
-	info, err := s.Stat(ctx, d)
-	if err != nil {
-		return err
-	}
-	if info.Tree {
-		err = s.materialiseTree(ctx, d, dest)
-	} else {
-		err = s.copyOut(ctx, d, dest, false)
-	}
-	if err != nil {
-		os.RemoveAll(dest)
-	}
-	return diskError(err)
-}
-
-func (s *Store) materialiseTree(ctx context.Context, d lastro.Digest, dest string) error {
-	entries, err := s.Tree(ctx, d)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(dest, 0o700); err != nil {
-		return err
-	}
-	made := map[string]bool{dest: true}
-	for _, e := range entries {
-		// Paths were checked by DecodeTree; every folder on the way was made here,
-		// so no link can lead out of dest.
-		p := filepath.Join(dest, filepath.FromSlash(e.Path))
-		folder := filepath.Dir(p)
-		if e.Dir {
-			folder = p
-		}
-		if !made[folder] {
-			if err := os.MkdirAll(folder, 0o700); err != nil {
-				return err
-			}
-			made[folder] = true
-		}
-		if e.Dir {
-			continue
-		}
-		if err := s.copyOut(ctx, e.Digest, p, e.Exec); err != nil {
-			return at(e.Path, err)
-		}
-	}
-	return nil
-}
-
-// copyOut writes a verified copy of one blob.
-func (s *Store) copyOut(ctx context.Context, d lastro.Digest, dest string, exec bool) error {
-	src, err := s.open(d)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	mode := fs.FileMode(0o600)
-	if exec {
-		mode = 0o700
-	}
-	out, err := os.OpenFile(dest, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	h := lastro.NewHasher()
-	if fi, serr := src.Stat(); serr == nil && fi.Size() > smallBytes && clone(out, src) == nil {
-		_, err = io.Copy(h, ctxReader{ctx, out})
-	} else {
-		_, err = io.Copy(io.MultiWriter(out, h), ctxReader{ctx, src})
-	}
-	if err != nil {
-		return err
-	}
-	if got := h.Digest(); got != d {
-		return tampered(d, got)
-	}
-	return out.Close()
 }
 
 // PutEntries stores a folder made of blobs that are stored already.
-func (s *Store) PutEntries(_ context.Context, entries []blob.Entry) (lastro.Digest, error) {
+func (s *Store) PutEntries(ctx context.Context, entries []blob.Entry) (lastro.Digest, error) {
 	own := slices.Clone(entries)
 	for i := range own {
 		e := &own[i]
@@ -260,23 +223,30 @@ func (s *Store) PutEntries(_ context.Context, entries []blob.Entry) (lastro.Dige
 			e.Digest, e.Size = "", 0
 			continue
 		}
-		f, err := s.open(e.Digest)
+		if there, err := s.Has(ctx, e.Digest); err != nil {
+			return "", at(e.Path, err)
+		} else if !there {
+			return "", at(e.Path, absent(e.Digest))
+		}
+		r, err := s.open(ctx, e.Digest)
 		if err != nil {
 			return "", at(e.Path, err)
 		}
-		fi, err := f.Stat()
-		f.Close()
-		if err != nil {
-			return "", diskError(err)
-		}
-		e.Size = fi.Size()
+		e.Size = r.size
+		r.Close()
 	}
-	manifest, err := blob.EncodeTree(own)
+	text, err := blob.EncodeTree(own)
 	if err != nil {
 		return "", err
 	}
-	if _, err := blob.DecodeTree(manifest); err != nil {
+	if _, err := blob.DecodeTree(text); err != nil {
 		return "", lastro.Errorf(lastro.EInvalid, "these files make no folder: %w", err)
 	}
-	return s.putBytes(manifest)
+	b := s.newBatch()
+	defer b.close()
+	d := lastro.DigestOf(text)
+	if err := b.put(d, text); err != nil {
+		return "", err
+	}
+	return d, b.commit(ctx)
 }

@@ -17,7 +17,7 @@ import (
 // out. Remove it with RemoveCheckout. In a folder without git it is EInvalid, a
 // commit that is not there is ENotFound.
 func Checkout(ctx context.Context, root, commit, dest string) error {
-	if _, ok := repository(root); !ok {
+	if _, ok := repository(root); !ok && !bare(root) {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0154", Msg: "an older commit cannot be checked out: this folder is not in git", Hint: "git init && git add . && git commit"}
 	}
 	if len(commit) < 7 || strings.Trim(commit, "0123456789abcdef") != "" {
@@ -36,6 +36,13 @@ func Checkout(ctx context.Context, root, commit, dest string) error {
 	// Hooks of the repository must not run: they are code that nobody asked for.
 	_, err := git(ctx, root, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", dest, commit)
 	return err
+}
+
+// bare reports whether a folder is a repository without a working tree.
+func bare(dir string) bool {
+	head, err := os.Stat(filepath.Join(dir, "HEAD"))
+	objects, oerr := os.Stat(filepath.Join(dir, "objects"))
+	return err == nil && oerr == nil && head.Mode().IsRegular() && objects.IsDir()
 }
 
 // ProjectDir returns where a project of the repository lies in a checkout of

@@ -6,10 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -284,50 +281,6 @@ func (h *House) monitors() []monitor.Spec {
 		return nil
 	}
 	return h.Project().Monitors
-}
-
-// ReadLog implements api.Actions; at most 256 KiB a call.
-func (s *server) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
-	return s.house.ReadLog(ctx, run, step, cell, offset)
-}
-
-// ReadLog returns bytes of what the newest attempt of a step printed.
-func (h *House) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
-	steps, err := h.Runs.StepRuns(ctx, run)
-	if err != nil {
-		return nil, 0, err
-	}
-	var found *pipeline.StepRun
-	var names []string
-	for i, s := range steps {
-		names = append(names, s.Step)
-		if s.Step == step && (cell == 0 || s.Cell == cell) {
-			found = &steps[i]
-		}
-	}
-	if found == nil {
-		return nil, 0, &lastro.Error{Code: lastro.ENotFound, ID: "L0006", Msg: fmt.Sprintf("run #%d has no step %q", run, step), Hint: didYouMean(step, names)}
-	}
-	if found.Log == "" && found.CachedFrom != 0 && found.CachedFrom != run {
-		return h.ReadLog(ctx, found.CachedFrom, step, cell, offset)
-	}
-	if found.Log == "" {
-		return nil, 0, nil
-	}
-	f, err := os.Open(filepath.Join(h.Paths.State, filepath.FromSlash(found.Log)))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	buf := make([]byte, 256<<10)
-	n, err := f.ReadAt(buf, offset)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, err
-	}
-	return buf[:n], offset + int64(n), nil
 }
 
 func didYouMean(name string, names []string) string {

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"lastro"
@@ -20,18 +17,13 @@ import (
 // collect reads metrics and reports and keeps the declared outputs. Of a step
 // that did not end well it reads what there is, for people, and keeps nothing.
 func (a *attempt) collect(ctx context.Context, err error) error {
-	facts := maps.Clone(a.row.Facts)
-	ferr := a.facts(facts)
+	c := collector{job: a.job, blobs: a.r.e.o.Blobs, row: &a.row, find: a.written, lenient: err != nil}
+	if cerr := c.collect(ctx); err == nil {
+		err = cerr
+	}
 	if err != nil {
-		if ferr == nil {
-			a.row.Facts = facts
-		}
 		return err
 	}
-	if ferr != nil {
-		return ferr
-	}
-	a.row.Facts = facts
 	for _, o := range a.job.Outputs {
 		p, err := a.written(o.Path, fmt.Sprintf("output %q", o.Name))
 		if err != nil {
@@ -44,59 +36,6 @@ func (a *attempt) collect(ctx context.Context, err error) error {
 		a.row.Outputs = append(a.row.Outputs, Artifact{Name: o.Name, Path: path.Clean(o.Path), Digest: d, Size: size})
 	}
 	return nil
-}
-
-// facts reads the metrics files and reports of the step.
-func (a *attempt) facts(into map[string]float64) error {
-	s := a.cell.spec
-	for _, m := range s.Metrics {
-		raw, err := a.read(m, "metrics file")
-		if err == nil {
-			err = readMetrics(raw, into)
-		}
-		if err != nil {
-			return inFile("metrics file", m, err)
-		}
-	}
-	for _, format := range slices.Sorted(maps.Keys(s.Reports)) {
-		file := s.Reports[format]
-		raw, err := a.read(file, format+" report")
-		var t tests
-		if err == nil {
-			t, err = readReport(format, raw)
-		}
-		if err != nil {
-			return inFile(format+" report", file, err)
-		}
-		t.facts(into)
-	}
-	return nil
-}
-
-// inFile names the file in an error about its content.
-func inFile(what, file string, err error) error {
-	var e *lastro.Error
-	if errors.As(err, &e) && e.ID == "" {
-		named := *e
-		named.ID, named.Msg = "L0306", fmt.Sprintf("%s %s: %s", what, file, e.Msg)
-		return &named
-	}
-	return err
-}
-
-func (a *attempt) read(file, what string) ([]byte, error) {
-	p, err := a.written(file, what)
-	if err != nil {
-		return nil, err
-	}
-	fi, err := os.Stat(p)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.Mode().IsRegular() || fi.Size() > maxReportBytes {
-		return nil, lastro.Errorf(lastro.EFailed, "it is no file of at most %d MiB", maxReportBytes>>20)
-	}
-	return os.ReadFile(p)
 }
 
 // written returns the absolute path of what a step had to write. A link that

@@ -12,7 +12,7 @@ import (
 // ReadFacts returns what gates may read of a run, also of its cached steps:
 // every fact of the selected cells by its own name, and as steps.NAME.FACT. A
 // name that several steps wrote is ambiguous and has no value (SEMANTICS 17),
-// except counts of tests, which are added up.
+// except counts of tests and findings, which are added up.
 func ReadFacts(ctx context.Context, s Store, run int64) (Facts, error) {
 	steps, err := s.StepRuns(ctx, run)
 	if err != nil {
@@ -33,7 +33,7 @@ func collectFacts(steps []StepRun) Facts {
 		}
 		for name, v := range s.Facts {
 			f.Values["steps."+s.Step+"."+name] = v
-			if strings.HasPrefix(name, "tests.") {
+			if strings.HasPrefix(name, "tests.") || strings.HasPrefix(name, "sarif.") {
 				f.Values[name] += v
 				continue
 			}

@@ -46,39 +46,6 @@ func TestReadMetrics(t *testing.T) {
 	}
 }
 
-func TestReadReports(t *testing.T) {
-	// pytest 8.4 writes one testsuite within testsuites.
-	pytest := `<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4">
-		<testcase classname="t" name="a" time="0.1"/><testcase classname="t" name="b"><failure message="x">assert</failure></testcase>
-		<testcase classname="t" name="c"><error message="y"/><error message="teardown"/></testcase><testcase name="d"><skipped/></testcase></testsuite></testsuites>`
-	gotest := `{"Action":"run","Package":"p","Test":"TestA"}
-{"Action":"pass","Package":"p","Test":"TestA"}
-{"Action":"fail","Package":"p","Test":"TestB/sub"}
-# p/broken
-{"ImportPath":"p/broken","Action":"build-fail"}
-{"Action":"fail","Package":"p/broken","FailedBuild":"p/broken"}
-{"Action":"skip","Package":"p","Test":"TestC"}
-{"Action":"fail","Package":"p"}`
-	for name, tc := range map[string]struct {
-		format, text string
-		want         tests
-	}{
-		"pytest":        {"junit", pytest, tests{4, 2}},
-		"one testsuite": {"junit", `<testsuite tests="1"><testcase name="a"/></testsuite>`, tests{1, 0}},
-		"go test":       {"gotest", gotest, tests{4, 2}},
-	} {
-		got, err := readReport(tc.format, []byte(tc.text))
-		if err != nil || got != tc.want {
-			t.Errorf("%s: %+v, %v; want %+v", name, got, err, tc.want)
-		}
-	}
-	for format, text := range map[string]string{"junit": "<html><p>no", "gotest": "PASS", "tap": "ok 1"} {
-		if got, err := readReport(format, []byte(text)); err == nil {
-			t.Errorf("%s %q was read as %+v", format, text, got)
-		}
-	}
-}
-
 func TestCollectFacts(t *testing.T) {
 	f := collectFacts([]StepRun{
 		{Step: "train", State: Cached, Selected: true, Facts: map[string]float64{"metrics.auc": 0.7, "tests.total": 2, "tests.failed": 0}, Report: json.RawMessage(`{}`)},

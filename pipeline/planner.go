@@ -224,7 +224,7 @@ func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 	for _, o := range s.Outputs {
 		files[o.Name] = o.Path
 	}
-	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "sees": s.Sees} {
+	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "plots": s.Plots, "sees": s.Sees} {
 		b, err := lastro.CanonicalJSON(v)
 		if err != nil {
 			return err

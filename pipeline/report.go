@@ -77,15 +77,15 @@ type FileCoverage struct {
 	Covered int    `json:"covered"`
 }
 
-// Share returns the covered share, 0 to 1; 1 when there is nothing to cover.
+// Share returns the covered share, 0 to 1; 0 when there is nothing to cover.
 func (c Coverage) Share() float64 { return share(c.Covered, c.Lines) }
 
-// Share returns the covered share, 0 to 1; 1 when there is nothing to cover.
+// Share returns the covered share, 0 to 1; 0 when there is nothing to cover.
 func (c FileCoverage) Share() float64 { return share(c.Covered, c.Lines) }
 
 func share(covered, lines int) float64 {
 	if lines == 0 {
-		return 1
+		return 0
 	}
 	return float64(covered) / float64(lines)
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ func (w *workspaces) code(ctx context.Context, p *Plan) error {
 // it starts: a script expects the folders that its author has.
 func makeParents(j *Job) error {
 	s := j.Step
-	files := append([]string{filepath.Join(s.Workdir, "x")}, s.Metrics...)
+	files := slices.Concat([]string{filepath.Join(s.Workdir, "x")}, s.Metrics, s.Plots)
 	for _, o := range s.Outputs {
 		files = append(files, o.Path)
 	}

@@ -18,7 +18,7 @@ type automaton struct {
 	class   [256]uint16 // 0 = in no pattern
 	classes int
 	next    []int32 // state*classes + class -> state
-	depth   []uint8 // of a state: how many bytes seen last may begin a pattern
+	held    []uint8 // of a state: how many bytes seen last may begin a pattern that is not complete
 	hit     []int32 // of a state: index of hits, 0 = none
 	hits    []hit
 }
@@ -31,8 +31,9 @@ type hit struct {
 
 func newAutomaton(patterns []string) *automaton {
 	a := &automaton{hits: make([]hit, 1)}
-	seen := map[byte]bool{}
+	seen, states := map[byte]bool{}, 1
 	for _, p := range patterns {
+		states += len(anchor(p))
 		for _, c := range []byte(anchor(p)) {
 			seen[c] = true
 		}
@@ -41,6 +42,7 @@ func newAutomaton(patterns []string) *automaton {
 		a.class[c] = uint16(i + 1)
 	}
 	a.classes = len(seen) + 1
+	a.next = make([]int32, 0, states*a.classes) // an upper bound: patterns share beginnings
 	a.state(0)
 	for _, p := range patterns {
 		a.add(p)
@@ -53,10 +55,10 @@ func anchor(p string) string { return p[:min(len(p), anchorBytes)] }
 
 // state makes a new one.
 func (a *automaton) state(depth int) int32 {
-	a.next = append(a.next, make([]int32, a.classes)...)
-	a.depth = append(a.depth, uint8(depth))
+	a.next = a.next[:len(a.next)+a.classes]
+	a.held = append(a.held, uint8(depth))
 	a.hit = append(a.hit, 0)
-	return int32(len(a.depth) - 1)
+	return int32(len(a.held) - 1)
 }
 
 // add enters one pattern into the trie; 0 means no child until link.
@@ -65,13 +67,12 @@ func (a *automaton) add(p string) {
 	for i, c := range []byte(anchor(p)) {
 		at := int(s)*a.classes + int(a.class[c])
 		if a.next[at] == 0 {
-			child := a.state(i + 1) // may move a.next
-			a.next[at] = child
+			a.next[at] = a.state(i + 1)
 		}
 		s = a.next[at]
 	}
 	if a.hit[s] == 0 {
-		a.hits = append(a.hits, hit{length: int(a.depth[s])})
+		a.hits = append(a.hits, hit{length: len(anchor(p))})
 		a.hit[s] = int32(len(a.hits) - 1)
 	}
 	if rest := p[len(anchor(p)):]; rest != "" {
@@ -82,7 +83,7 @@ func (a *automaton) add(p string) {
 
 // link turns the trie into the automaton, states in order of depth.
 func (a *automaton) link() {
-	fail := make([]int32, len(a.depth))
+	fail := make([]int32, len(a.held))
 	var queue []int32
 	for _, s := range a.next[:a.classes] {
 		if s != 0 {
@@ -93,15 +94,20 @@ func (a *automaton) link() {
 		s := queue[0]
 		queue = queue[1:]
 		a.inherit(s, fail[s])
+		leaf := true
 		for c := range a.classes {
 			at := int(s)*a.classes + c
 			back := a.next[int(fail[s])*a.classes+c]
 			if child := a.next[at]; child != 0 {
 				fail[child] = back
 				queue = append(queue, child)
+				leaf = false
 			} else {
 				a.next[at] = back
 			}
+		}
+		if leaf {
+			a.held[s] = a.held[fail[s]]
 		}
 	}
 }

@@ -250,11 +250,11 @@ func (w *writer) mark(from, to int) {
 
 // settled returns how much of buf no later byte can change.
 func (w *writer) settled() int {
-	depth := int(w.a.depth[w.state])
-	if depth == 0 || depth < holdBytes && w.breaks > 0 {
+	held := int(w.a.held[w.state])
+	if held == 0 || held < holdBytes && w.breaks > 0 {
 		return len(w.buf)
 	}
-	return w.back(len(w.buf), depth)
+	return w.back(len(w.buf), held)
 }
 
 // pass passes buf on up to end.

@@ -22,7 +22,8 @@ func NewSecret(db *DB) Secret { return Secret{db} }
 
 // PutSecret implements secret.Store.
 func (s Secret) PutSecret(ctx context.Context, name string, seal func(version int) (secret.Sealed, []lastro.Event, error)) error {
-	return s.db.Write(ctx, func(tx *Tx) error {
+	var made []lastro.Event
+	err := s.db.Write(ctx, func(tx *Tx) error {
 		// The upsert takes the row before its number is read, so that two at once get two numbers.
 		var version int
 		err := tx.QueryRow(ctx, `INSERT INTO secrets (name, version, recipient, box, set_at, set_by) VALUES (?, 1, '', '', 0, '')
@@ -38,13 +39,18 @@ func (s Secret) PutSecret(ctx context.Context, name string, seal func(version in
 			v.Recipient, base64.StdEncoding.EncodeToString(v.Box), lastro.Micros(v.SetAt), string(v.SetBy), name); err != nil {
 			return err
 		}
-		for i := range events {
-			if err := tx.append(ctx, &events[i]); err != nil {
+		made = events
+		for i := range made {
+			if err := tx.append(ctx, &made[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		s.db.bus.publish(made)
+	}
+	return err
 }
 
 // RemoveSecret implements secret.Store.

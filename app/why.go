@@ -22,7 +22,7 @@ func (s *server) Why(ctx context.Context, ref string) (lineage.Why, error) {
 }
 
 // Why answers one question for everything: MODEL@3, MODEL@champion, MODEL (the
-// version that serves), or a step of the newest run.
+// version that serves), a step of the newest run, or one of another: 142/train.
 func (h *House) Why(ctx context.Context, ref string) (lineage.Why, error) {
 	name, version, _ := strings.Cut(ref, "@")
 	if _, err := h.Registry.Model(ctx, name); err == nil {
@@ -34,7 +34,8 @@ func (h *House) Why(ctx context.Context, ref string) (lineage.Why, error) {
 	}
 	w, err := h.whyStep(ctx, ref)
 	if lastro.Is(err, lastro.ENotFound) {
-		return w, &lastro.Error{Code: lastro.ENotFound, ID: "L0007", Msg: fmt.Sprintf("%q is neither a model nor a step of the newest run", ref), Hint: "lastro ls models, or lastro why MODEL@VERSION"}
+		return w, &lastro.Error{Code: lastro.ENotFound, ID: "L0007", Msg: fmt.Sprintf("%q is neither a model nor a step of a run", ref),
+			Hint: "lastro ls models lists the models, lastro explain the steps; a step of an older run is lastro why 142/train"}
 	}
 	return w, err
 }
@@ -277,42 +278,6 @@ func startedBy(r pipeline.Run) string {
 		return "new data"
 	}
 	return string(r.Actor)
-}
-
-// whyStep says why a step of the newest run ran or was cached.
-func (h *House) whyStep(ctx context.Context, name string) (lineage.Why, error) {
-	runs, err := h.Runs.Runs(ctx, runFilterOne)
-	if err != nil {
-		return lineage.Why{}, err
-	}
-	if len(runs) == 0 {
-		return lineage.Why{}, lastro.Errorf(lastro.ENotFound, "there is no run yet")
-	}
-	steps, err := h.Runs.StepRuns(ctx, runs[0].Number)
-	if err != nil {
-		return lineage.Why{}, err
-	}
-	w := lineage.Why{Subject: name}
-	for _, s := range steps {
-		if s.Step != name {
-			continue
-		}
-		label := s.Step
-		if s.Cell != 0 {
-			label += " " + cellLabel(runs[0].Spec, s)
-		}
-		w.Lines = append(w.Lines, lineage.Reason{Kind: "step", Text: fmt.Sprintf("%s %s in #%d: %s", label, s.State, s.Run, s.Reason)})
-	}
-	if len(w.Lines) == 0 {
-		return w, lastro.Errorf(lastro.ENotFound, "no step %q", name)
-	}
-	w.Verdict = w.Lines[0].Text
-	if len(w.Lines) == 1 {
-		w.Lines = nil // the verdict says it
-	} else {
-		w.Verdict = fmt.Sprintf("%s has %d variants in #%d", name, len(w.Lines), runs[0].Number)
-	}
-	return w, nil
 }
 
 // cellLabel writes the values of a cell in the order of the file.

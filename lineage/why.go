@@ -15,7 +15,12 @@ type Why struct {
 
 // Reason is one line of an answer.
 type Reason struct {
-	Kind string `json:"kind"` // decision, rule, waiver, run, made-from, rollout, release, bytes, step
+	Kind string `json:"kind"` // decision, rule, waiver, run, made-from, rollout, release, bytes, step, changed, same
 	Text string `json:"text"`
 	OK   *bool  `json:"ok,omitempty"` // nil when it is neither good nor bad
+
+	// Of an ingredient that changed: its name and whole values, "" = none.
+	Name string `json:"name,omitempty"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
 }

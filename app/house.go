@@ -22,6 +22,7 @@ import (
 	"lastro/pipeline"
 	"lastro/project"
 	"lastro/registry"
+	"lastro/secret"
 	"lastro/source"
 	"lastro/store"
 	"lastro/track"
@@ -45,6 +46,7 @@ type House struct {
 	Auth      *auth.Service
 	Deploys   *deploy.Service
 	Monitors  *monitor.Service
+	Secrets   *secret.Service
 
 	inForce atomic.Pointer[project.Project]
 	known   *source.StatCache
@@ -78,6 +80,8 @@ type OpenOptions struct {
 	// Endpoints is host:port where the data plane that up starts answers; "" = its default.
 	Endpoints string
 	Log       *slog.Logger
+	// SecretKey is a file with the key that opens secrets; "" = LASTRO_AGE_KEY_FILE, or the directory's own.
+	SecretKey string
 }
 
 // Open opens a state directory. It fails with EConflict when another process
@@ -102,6 +106,7 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 		return h, err
 	}
 	h.onClose(h.DB.Close)
+	h.Secrets = h.newSecrets(o.SecretKey)
 	if err := h.openCapabilities(); err != nil {
 		return h, err
 	}
@@ -126,7 +131,7 @@ func (h *House) openForWriting(ctx context.Context, command string) error {
 
 func (h *House) openCapabilities() error {
 	var err error
-	if h.Blobs, err = file.Open(h.Paths.Blobs()); err != nil {
+	if h.Blobs, err = file.OpenWith(h.Paths.Blobs(), store.NewBlobs(h.DB)); err != nil {
 		return err
 	}
 	h.Runs = store.NewPipeline(h.DB)

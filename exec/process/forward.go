@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -38,15 +39,15 @@ func (f *forwarder) port() int { return f.listener.Addr().(*net.TCPAddr).Port }
 // setSocket says where the present engine listens.
 func (f *forwarder) setSocket(path string) { f.socket.Store(&path) }
 
-// run forwards until the listener is closed, then waits for ctx to cut what
-// is still open.
-func (f *forwarder) run(ctx context.Context) {
+// serve forwards what comes to l until it is closed, then waits for ctx to cut
+// what is still open.
+func (f *forwarder) serve(ctx context.Context, l net.Listener) {
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
-		conn, err := f.listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			f.log.WarnContext(ctx, "tracking connection not accepted", "err", err)

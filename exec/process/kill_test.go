@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lastro"
 	"lastro/exec"
 	"lastro/exec/exectest"
@@ -352,8 +354,9 @@ func TestRecordNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the step is up", func() bool { return exists(filepath.Join(work, "up")) })
-	record := records{filepath.Join(dir, tasksDir)}.path("step")
-	if err := os.Mkdir(filepath.Join(record, "exit.json.tmp"), 0o700); err != nil { // as root, modes would not stop it
+	// As root, modes would not stop it; a limit on the size of its files does.
+	none := unix.Rlimit{}
+	if err := unix.Prlimit(e.SupervisorPID(), unix.RLIMIT_FSIZE, &none, nil); err != nil {
 		t.Fatal(err)
 	}
 	time.AfterFunc(50*time.Millisecond, func() { _ = os.WriteFile(filepath.Join(work, "go"), nil, 0o600) })

@@ -49,8 +49,22 @@ type proc struct {
 
 // readProc returns false when the process is gone.
 func readProc(pid int) (proc, bool) {
-	base := "/proc/" + strconv.Itoa(pid)
-	stat, err := os.ReadFile(base + "/stat")
+	p, ok := readStat(pid)
+	if !ok {
+		return p, false
+	}
+	limits, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/limits")
+	if _, rest, ok := bytes.Cut(limits, []byte("Max file locks")); ok {
+		if soft := bytes.Fields(rest); len(soft) > 0 {
+			p.mark, _ = strconv.ParseUint(string(soft[0]), 10, 64)
+		}
+	}
+	return p, true
+}
+
+// readStat is readProc without the mark.
+func readStat(pid int) (proc, bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return proc{}, false
 	}
@@ -64,12 +78,6 @@ func readProc(pid int) (proc, bool) {
 	p.ppid, _ = strconv.Atoi(f[1])
 	p.pgrp, _ = strconv.Atoi(f[2])
 	p.birth, _ = strconv.ParseUint(f[19], 10, 64)
-	limits, _ := os.ReadFile(base + "/limits")
-	if _, rest, ok := bytes.Cut(limits, []byte("Max file locks")); ok {
-		if soft := bytes.Fields(rest); len(soft) > 0 {
-			p.mark, _ = strconv.ParseUint(string(soft[0]), 10, 64)
-		}
-	}
 	return p, true
 }
 
@@ -89,27 +97,31 @@ func allProcs() []proc {
 	return all
 }
 
-// children returns the direct children of this process, dead ones that are not
-// reaped included.
-func children() []proc {
-	files, _ := filepath.Glob("/proc/self/task/*/children")
-	if len(files) == 0 { // a kernel without CONFIG_PROC_CHILDREN
-		var mine []proc
-		for _, p := range allProcs() {
-			if p.ppid == os.Getpid() {
-				mine = append(mine, p)
-			}
-		}
-		return mine // without the dead: they are reaped anyway
-	}
+// children returns the direct children of this process but the known ones,
+// dead ones that are not reaped included.
+func children(known map[int]bool) []proc {
 	var mine []proc
-	for _, file := range files {
-		b, _ := os.ReadFile(file)
+	threads, _ := os.ReadDir("/proc/self/task")
+	read := false
+	for _, th := range threads {
+		b, err := os.ReadFile("/proc/self/task/" + th.Name() + "/children")
+		read = read || err == nil
 		for _, f := range strings.Fields(string(b)) {
 			pid, _ := strconv.Atoi(f)
+			if known[pid] {
+				continue
+			}
 			if p, ok := readProc(pid); ok {
 				mine = append(mine, p)
 			}
+		}
+	}
+	if read {
+		return mine
+	}
+	for _, p := range allProcs() { // a kernel without CONFIG_PROC_CHILDREN; without the dead, which are reaped anyway
+		if p.ppid == os.Getpid() && !known[p.pid] {
+			mine = append(mine, p)
 		}
 	}
 	return mine

@@ -21,9 +21,7 @@ func (s *supervisor) reapLoop(ctx context.Context) {
 	signal.Notify(died, syscall.SIGCHLD)
 	defer signal.Stop(died)
 	for {
-		s.mu.Lock()
 		s.reap()
-		s.mu.Unlock()
 		select {
 		case <-died:
 		case <-ctx.Done():
@@ -32,8 +30,12 @@ func (s *supervisor) reapLoop(ctx context.Context) {
 	}
 }
 
-// reap reaps all children that are dead; s.mu is held.
+// reap reaps all children that are dead.
 func (s *supervisor) reap() {
+	s.forking.Lock()
+	defer s.forking.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
 		pid := deadChild()
 		if pid == 0 {
@@ -51,12 +53,39 @@ func (s *supervisor) reap() {
 			break
 		}
 		if t != nil {
-			s.ended(t, status, usage)
+			s.reaped(t, status, usage)
 		}
 	}
+	s.settleAll()
+}
+
+// settleAll settles the tasks whose first process was reaped; s.mu is held.
+func (s *supervisor) settleAll() {
+	var over []*task
 	for _, t := range s.live {
-		s.settle(t)
+		if t.over && !t.closing {
+			over = append(over, t)
+		}
 	}
+	if len(over) == 0 {
+		return
+	}
+	strays := s.strays()
+	for _, t := range over {
+		s.settle(t, strays)
+	}
+}
+
+// strays returns the children of this process that no task started itself:
+// what the first processes left behind.
+func (s *supervisor) strays() []proc {
+	known := map[int]bool{}
+	for _, t := range s.live {
+		if !t.over {
+			known[t.first.PID] = true
+		}
+	}
+	return children(known)
 }
 
 func (s *supervisor) byPID(pid int) *task {
@@ -98,17 +127,17 @@ func (s *supervisor) bury() error {
 		return err
 	}
 	for _, r := range recs {
-		if r.exit != nil {
+		if r.Exit != nil {
 			continue
 		}
-		if r.Boot == s.boot {
+		if r.Start.Boot == s.boot {
 			killAll(r)
 		}
-		lost := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Started, Ended: time.Now().UTC()}
-		if err := s.records.end(r.ID, lost); err != nil {
+		lost := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Start.Started, Ended: time.Now().UTC()}
+		if err := s.records.end(r.Start.ID, lost); err != nil {
 			return err
 		}
-		s.log.Warn("task lost with its supervisor", "task", r.ID)
+		s.log.Warn("task lost with its supervisor", "task", r.Start.ID)
 	}
 	return nil
 }
@@ -119,7 +148,7 @@ func killAll(r record) {
 	for range 100 {
 		found := false
 		for _, p := range allProcs() {
-			if p.belongs(r.Mark, r.pidRecord) {
+			if p.belongs(r.Start.Mark, *r.First) {
 				found = true
 				_ = syscall.Kill(p.pid, syscall.SIGKILL)
 			}

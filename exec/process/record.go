@@ -3,9 +3,9 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,13 +16,17 @@ import (
 	"lastro/exec"
 )
 
-// records are the control folders of tasks, one each, named by the digest of
-// the task's ID:
+// records are the control files of tasks, one each, named by the digest of the
+// task's ID. A file holds up to three lines, each written by one write(2):
 //
-//	start.json  written before the task starts, and pid right after
-//	exit.json   written once, atomically, when it has ended
+//	{"start": ...}  before the task starts
+//	{"first": ...}  right after: its first process
+//	{"exit": ...}   when it has ended
 //
-// A start without an exit and without a supervisor is a lost task.
+// What was written is in the page cache and survives the kill of any process;
+// it is not synced, because a loss of power ends supervisor and tasks too. A
+// line that is not whole counts as not written. A start without an exit and
+// without a supervisor is a lost task.
 type records struct{ dir string }
 
 // startRecord is what a later supervisor needs to find what is left of a task
@@ -40,56 +44,105 @@ type pidRecord struct {
 	Birth uint64 `json:"birth"` // start time in clock ticks since boot
 }
 
+// record is a control file: one line when written, all of it when read.
+type record struct {
+	Start *startRecord `json:"start,omitempty"`
+	First *pidRecord   `json:"first,omitempty"`
+	Exit  *exec.Exit   `json:"exit,omitempty"`
+}
+
 func (r records) path(id string) string {
 	return filepath.Join(r.dir, lastro.DigestOf([]byte(id)).Hex()[:32])
 }
 
-func (r records) begin(s startRecord) error {
-	dir := r.path(s.ID)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// begin makes the control file of a task, to which add then adds.
+func (r records) begin(s startRecord) (*os.File, error) {
+	f, err := os.OpenFile(r.path(s.ID), os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := add(f, record{Start: &s}); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+// add writes one line. After half a line, which a full disk leaves, it begins
+// a new one.
+func add(f *os.File, r record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, "start.json"), s, false)
+	n, err := f.Write(append(b, '\n'))
+	if err != nil && n > 0 {
+		_, _ = f.Write([]byte{'\n'})
+	}
+	return err
 }
 
-func (r records) setPID(id string, p pidRecord) error {
-	return writeJSON(filepath.Join(r.path(id), "pid"), p, false)
+// read returns what the control file of a task says; nothing when there is none.
+func (r records) read(path string) (record, error) {
+	var rec record
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec, nil
+	}
+	for line := range bytes.Lines(b) {
+		var l record
+		if line[len(line)-1] != '\n' || json.Unmarshal(line, &l) != nil {
+			continue
+		}
+		if l.Start != nil {
+			rec.Start = l.Start
+		}
+		if l.First != nil {
+			rec.First = l.First
+		}
+		if l.Exit != nil && rec.Exit == nil {
+			rec.Exit = l.Exit
+		}
+	}
+	return rec, err
 }
 
+// end adds the exit of a task whose control file is closed.
 func (r records) end(id string, e exec.Exit) error {
-	return writeJSON(filepath.Join(r.path(id), "exit.json"), e, true)
+	f, err := os.OpenFile(r.path(id), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, _ = f.Write([]byte{'\n'}) // the last line may be half a line
+	return add(f, record{Exit: &e})
 }
 
 // exit returns how a task ended that is not live, or nil when it was never
 // started. A start without an exit means that the exit could not be written.
 func (r records) exit(id string) (*exec.Exit, error) {
-	var e exec.Exit
-	err := readJSON(filepath.Join(r.path(id), "exit.json"), &e)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return &e, err
-	}
-	var s startRecord
-	if err := readJSON(filepath.Join(r.path(id), "start.json"), &s); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
+	rec, err := r.read(r.path(id))
+	if err != nil || rec.Start == nil {
 		return nil, err
 	}
-	e = exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its end could not be recorded", Started: s.Started, Ended: s.Started}
-	return &e, nil
+	if rec.Exit == nil {
+		rec.Exit = &exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its end could not be recorded", Started: rec.Start.Started, Ended: rec.Start.Started}
+	}
+	return rec.Exit, nil
 }
 
-func (r records) forget(id string) error { return os.RemoveAll(r.path(id)) }
-
-// record is one control folder as found on disk.
-type record struct {
-	startRecord
-	pidRecord
-	exit *exec.Exit
+// forget removes the control file of a task, and reports no error when there is none.
+func (r records) forget(id string) error {
+	err := os.Remove(r.path(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
-// list returns every record in order of ID. A folder without a readable start
-// never held a started task and is skipped.
+// list returns every record in order of ID. A file without a whole start never
+// held a started task and is skipped.
 func (r records) list() ([]record, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,60 +150,21 @@ func (r records) list() ([]record, error) {
 	}
 	var all []record
 	for _, entry := range entries {
-		dir := filepath.Join(r.dir, entry.Name())
-		var rec record
-		if readJSON(filepath.Join(dir, "start.json"), &rec.startRecord) != nil || rec.ID == "" {
+		if !entry.Type().IsRegular() {
 			continue
 		}
-		_ = readJSON(filepath.Join(dir, "pid"), &rec.pidRecord) // a task may be lost before it has one
-		var e exec.Exit
-		switch err := readJSON(filepath.Join(dir, "exit.json"), &e); {
-		case err == nil:
-			rec.exit = &e
-		case !errors.Is(err, fs.ErrNotExist):
+		rec, err := r.read(filepath.Join(r.dir, entry.Name()))
+		if err != nil {
 			return nil, err
+		}
+		if rec.Start == nil || rec.Start.ID == "" {
+			continue
+		}
+		if rec.First == nil {
+			rec.First = &pidRecord{} // a task may be lost before it has one
 		}
 		all = append(all, rec)
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
+	sort.Slice(all, func(i, j int) bool { return all[i].Start.ID < all[j].Start.ID })
 	return all, nil
-}
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
-
-// writeJSON replaces path in one step: a reader sees the old file or the new
-// one, and with sync also after a loss of power.
-func writeJSON(path string, v any, sync bool) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
-	}
-	return err
 }

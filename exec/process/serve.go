@@ -129,6 +129,9 @@ func (s *supervisor) wait(ctx context.Context, id string) (*exec.Exit, error) {
 	if t != nil {
 		select {
 		case <-t.done:
+			if t.failed != nil {
+				return nil, t.failed
+			}
 			return &t.exit, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -159,7 +162,7 @@ func (s *supervisor) list() ([]exec.Status, error) {
 	recs, err := s.records.list()
 	all := make([]exec.Status, len(recs))
 	for i, r := range recs {
-		all[i] = exec.Status{ID: r.ID, Exit: r.exit}
+		all[i] = exec.Status{ID: r.Start.ID, Exit: r.Exit}
 	}
 	return all, err
 }

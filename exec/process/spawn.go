@@ -9,77 +9,208 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"lastro/exec"
 )
 
-// spawner starts every task from one thread: the kernel kills a task (its
-// PDEATHSIG) when the thread that started it ends, and the Go runtime ends
-// threads as it likes unless a goroutine holds one for ever.
-type spawner struct{ jobs chan func() }
-
-func newSpawner() *spawner {
-	s := &spawner{jobs: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		for job := range s.jobs {
-			job()
-		}
-	}()
-	return s
+// stall is a thread that starts tasks. The kernel kills a task (its PDEATHSIG)
+// when the thread that started it ends, and the Go runtime ends threads as it
+// likes unless a goroutine holds one; and what a thread is kept to (its mounts,
+// its Landlock rules), the tasks that it starts are kept to, for nothing.
+type stall struct {
+	kind  string // what its tasks are kept apart by: mounts, landlock, none
+	jobs  chan func()
+	tasks int // that it started and that are not over
 }
 
-// start starts the task in a process group of its own, with the given mark,
-// and returns its process id and the mark that it really has. An error means
-// that the program cannot be started, in words for a person.
-func (s *spawner) start(t exec.Task, mark uint64, log *os.File) (pid int, marked uint64, err error) {
-	if fi, err := os.Stat(t.Dir); err != nil || !fi.IsDir() {
-		return 0, 0, fmt.Errorf("the workspace %s is not there", t.Dir)
+// maxStalls is how many stalls are kept although they have no task.
+const maxStalls = 8
+
+// stalls are the stalls by what their tasks cannot write.
+type stalls struct {
+	mu  sync.Mutex
+	all map[string]*stall
+
+	forking sync.Mutex // the mark is the limit of the whole process while one task is started
+}
+
+// get returns the stall for tasks that cannot write readOnly, and counts one
+// more task for it.
+func (s *stalls) get(readOnly []string) *stall {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join(readOnly, "\x00")
+	st := s.all[key]
+	if st == nil {
+		st = newStall(readOnly)
+		s.all[key] = st
 	}
-	path, err := lookPath(t)
+	st.tasks++
+	return st
+}
+
+// put counts one task less. A stall that nobody needs ends, when there are many.
+func (s *stalls) put(st *stall) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.tasks--
+	if len(s.all) <= maxStalls {
+		return
+	}
+	for key, st := range s.all {
+		if st.tasks == 0 && key != "" {
+			delete(s.all, key)
+			close(st.jobs)
+		}
+	}
+}
+
+// newStall makes a thread whose tasks cannot write readOnly: by mounts of its
+// own, else by Landlock, else not.
+func newStall(readOnly []string) *stall {
+	for _, try := range []struct {
+		kind string
+		keep func([]string) error
+	}{{"mounts", mountReadOnly}, {"landlock", landlockReadOnly}} {
+		if len(readOnly) == 0 {
+			break
+		}
+		st, ready := &stall{kind: try.kind, jobs: make(chan func())}, make(chan error)
+		go func() {
+			runtime.LockOSThread() // never unlocked: with the goroutine ends the thread
+			err := try.keep(readOnly)
+			ready <- err
+			if err == nil {
+				st.work()
+			}
+		}()
+		if <-ready == nil {
+			return st
+		}
+	}
+	st := &stall{kind: "none", jobs: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		st.work()
+	}()
+	return st
+}
+
+func (st *stall) work() {
+	for job := range st.jobs {
+		job()
+	}
+}
+
+// do runs f on the thread of the stall.
+func (st *stall) do(f func()) {
+	done := make(chan struct{})
+	st.jobs <- func() { defer close(done); f() }
+	<-done
+}
+
+// spawn starts the program of t in a process group of its own. An error means
+// that the program cannot be started, in words for a person. It sets t.mark to
+// 0 when the kernel did not take the mark.
+func (s *supervisor) spawn(t *task, spec *exec.Task) (int, error) {
+	if fi, err := os.Stat(spec.Dir); err != nil || !fi.IsDir() {
+		return 0, fmt.Errorf("the workspace %s is not there", spec.Dir)
+	}
+	path, err := lookPath(spec)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	defer null.Close()
-	attr := &syscall.ProcAttr{
-		Dir: t.Dir,
-		Env: t.Env,
-		// The task writes to its log itself: nothing is copied, nothing is lost
-		// with the supervisor, and bytes arrive in the order they were written.
-		Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	out, err := s.output(t, spec)
+	if err != nil {
+		return 0, err
 	}
-	if attr.Env == nil {
-		attr.Env = []string{} // nil would mean the supervisor's own
+	if out != t.log {
+		defer out.Close()
 	}
-	done := make(chan struct{})
-	s.jobs <- func() {
-		defer close(done)
-		if setMark(mark) {
-			marked = mark
-			defer setMark(0)
-		}
-		pid, err = syscall.ForkExec(path, t.Argv, attr)
+	l := &program{path: path, argv: spec.Argv, files: []*os.File{null, out, out}}
+	l.attr = syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	defer l.close()
+	if err := s.confine(t, spec, l); err != nil {
+		return 0, err
 	}
-	<-done
+	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: append(append([]string{}, spec.Env...), spec.Secrets...), Sys: &l.attr}
+	for _, f := range l.files {
+		attr.Files = append(attr.Files, f.Fd())
+	}
+	var pid int
+	t.cell.stall.do(func() { pid, err = s.fork(t, l, attr) })
+	return pid, explain(path, err)
+}
+
+// fork starts the process on this thread, in the task's control group and with
+// its mark.
+func (s *supervisor) fork(t *task, l *program, attr *syscall.ProcAttr) (pid int, err error) {
+	s.stalls.forking.Lock()
+	defer s.stalls.forking.Unlock()
+	leave, err := t.cell.group.enter(attr.Sys)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	if setMark(t.mark) {
+		defer setMark(0)
+	} else {
+		t.mark = 0
+	}
+	pid, err = syscall.ForkExec(l.path, l.argv, attr)
+	if err == nil && t.cell.rlimits {
+		limitProcess(pid, t.cell.limits)
+	}
+	return pid, err
+}
+
+// explain says in words why a program could not be started.
+func explain(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
-		err = fmt.Errorf("%s is not a program for this machine, and has no #! line", path)
+		return fmt.Errorf("%s is not a program for this machine, and has no #! line", path)
 	case errors.Is(err, syscall.ENOENT):
-		err = fmt.Errorf("%s is not there, or the interpreter in its #! line is not", path)
+		return fmt.Errorf("%s is not there, or the interpreter in its #! line is not", path)
 	case err != nil:
-		err = fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return pid, marked, err
+	return nil
+}
+
+// output is what the task writes to. Without secrets that is its log itself:
+// nothing is copied, nothing is lost with the supervisor, and bytes arrive in
+// the order they were written. With secrets it is a pipe through the mask.
+func (s *supervisor) output(t *task, spec *exec.Task) (*os.File, error) {
+	s.logs.begins(t.log)
+	if len(spec.Secrets) == 0 {
+		return t.log, nil
+	}
+	if s.opts.Mask == nil {
+		return nil, errors.New("it has secrets, and there is nothing here to mask them in its log")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	var values [][]byte
+	for _, kv := range spec.Secrets {
+		_, v, _ := strings.Cut(kv, "=")
+		values = append(values, []byte(v))
+	}
+	t.masked = make(chan struct{})
+	go s.copyMasked(t, r, s.opts.Mask(t.log, values))
+	return w, nil
 }
 
 // lookPath finds the program of a task in the PATH of its own environment.
-func lookPath(t exec.Task) (string, error) {
+func lookPath(t *exec.Task) (string, error) {
 	name := t.Argv[0]
 	if strings.Contains(name, "/") {
 		return name, nil // the kernel takes it from the workspace

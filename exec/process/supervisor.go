@@ -41,9 +41,14 @@ type supervisor struct {
 	log     *slog.Logger
 	boot    string
 	records records
-	spawn   *spawner
+	stalls  stalls
+	groups  groups
+	logs    logSync
 	forward *forwarder
+	life    context.Context // ends with the supervisor
 	quit    context.CancelCauseFunc
+
+	forking sync.RWMutex // held while a first process is started, until it is known; before mu
 
 	mu      sync.Mutex
 	live    map[string]*task // by ID; a task leaves when its record is on disk
@@ -113,12 +118,16 @@ func runSupervisor(ctx context.Context, opts SupervisorOptions, ready *os.File) 
 	s := &supervisor{
 		opts: opts, log: log, boot: bootID(), quit: quit,
 		records: records{filepath.Join(opts.Dir, tasksDir)},
-		spawn:   newSpawner(),
+		stalls:  stalls{all: map[string]*stall{}},
+		groups:  findGroups(),
+		logs:    logSync{logs: map[*os.File]*logState{}},
+		life:    ctx,
 		live:    map[string]*task{},
 	}
 	if err := s.bury(); err != nil {
 		return err
 	}
+	s.groups.sweep()
 	return s.run(ctx, ready)
 }
 
@@ -166,7 +175,8 @@ func (s *supervisor) run(ctx context.Context, ready *os.File) error {
 	var all sync.WaitGroup
 	reaping, stopReaping := context.WithCancel(context.Background())
 	all.Go(func() { s.reapLoop(reaping) })
-	all.Go(func() { s.forward.run(ctx) })
+	all.Go(func() { s.logs.run(reaping) })
+	all.Go(func() { s.forward.serve(ctx, s.forward.listener) })
 	all.Go(func() { s.acceptLoop(ctx, listener) })
 	s.mu.Lock()
 	s.rearm()

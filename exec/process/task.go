@@ -15,16 +15,20 @@ import (
 )
 
 // task is one task that runs, or whose end is being written. Its fields are
-// guarded by supervisor.mu, but for exit, which is set before done is closed.
+// guarded by supervisor.mu, but for exit and failed, which are set before done
+// is closed.
 //
-//	running -> (stop asked: SIGTERM, grace, SIGKILL) -> first process reaped
-//	        -> what it left behind is ended and reaped -> exit.json -> done
+//	starting -> running -> (stop asked: SIGTERM, grace, SIGKILL) -> first process
+//	reaped -> what it left behind is ended and reaped -> exit recorded -> done
 type task struct {
 	id      string
 	mark    uint64
-	first   pidRecord
+	first   pidRecord // PID 0 while it is being started
 	started time.Time
+	record  *os.File
 	log     *os.File
+	cell    cell          // what keeps it apart and to its limits
+	masked  chan struct{} // closed when the masked output is all in the log; nil without secrets
 
 	why    exec.Reason // set when the supervisor ends it: Timeout, Cancelled, Lost
 	detail string
@@ -33,12 +37,14 @@ type task struct {
 	over    bool // the first process was reaped, with status and usage
 	status  syscall.WaitStatus
 	usage   syscall.Rusage
+	ended   time.Time
 	closing bool // its end is being written
 
 	timeout, grace, drain *time.Timer
 
-	exit exec.Exit
-	done chan struct{}
+	exit   exec.Exit
+	failed error // it was never started, through no fault of its program
+	done   chan struct{}
 }
 
 // start starts t unless a task of its ID was started before.
@@ -49,59 +55,76 @@ func (s *supervisor) start(ctx context.Context, spec *exec.Task) error {
 	if err := spec.Check(); err != nil {
 		return err
 	}
+	t, err := s.admit(spec.ID)
+	if t == nil || err != nil {
+		return err
+	}
+	if err := s.prepare(t, spec); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		t.failed = err
+		s.remove(t)
+		return err
+	}
+	s.forking.RLock() // until the first process is known, nobody reaps it
+	defer s.forking.RUnlock()
+	pid, err := s.spawn(t, spec)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return errEnding
-	}
-	if s.live[spec.ID] != nil {
-		return nil
-	}
-	if e, err := s.records.exit(spec.ID); e != nil || err != nil {
-		return err
-	}
-	log, err := prepare(spec)
-	if err != nil {
-		return err
-	}
-	t := &task{id: spec.ID, started: time.Now(), log: log, done: make(chan struct{})}
-	mark := newMark()
-	if err := s.records.begin(startRecord{ID: t.id, Started: t.started.UTC(), Mark: mark, Boot: s.boot}); err != nil {
-		log.Close()
-		return err
-	}
-	s.live[t.id] = t
-	s.rearm()
-	pid, mark, err := s.spawn.start(*spec, mark, log)
 	if err != nil {
 		t.started = time.Time{}
 		s.finish(t, exec.Exit{Reason: exec.StartFailed, Code: -1, Detail: err.Error(), Ended: time.Now().UTC()})
 		return nil
 	}
-	s.adopt(ctx, t, pid, mark, spec.Timeout)
+	s.adopt(ctx, t, pid, spec.Timeout)
 	return nil
 }
 
-// prepare makes the directories and the log of a task.
-func prepare(spec *exec.Task) (*os.File, error) {
+// admit returns a new task that is starting, or nil when its ID is in use.
+func (s *supervisor) admit(id string) (*task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, errEnding
+	}
+	if s.live[id] != nil {
+		return nil, nil
+	}
+	if e, err := s.records.exit(id); e != nil || err != nil {
+		return nil, err
+	}
+	t := &task{id: id, mark: newMark(), started: time.Now(), done: make(chan struct{})}
+	s.live[id] = t
+	s.rearm()
+	return t, nil
+}
+
+// prepare makes the directories, the log and the record of a task.
+func (s *supervisor) prepare(t *task, spec *exec.Task) error {
 	for _, dir := range spec.MakeDirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(spec.LogPath), 0o700); err != nil {
-		return nil, err
+		return err
 	}
-	return os.OpenFile(spec.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	var err error
+	if t.log, err = os.OpenFile(spec.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	t.record, err = s.records.begin(startRecord{ID: t.id, Started: t.started.UTC(), Mark: t.mark, Boot: s.boot})
+	return err
 }
 
-// adopt takes charge of the process that was started for t.
-func (s *supervisor) adopt(ctx context.Context, t *task, pid int, mark uint64, timeout time.Duration) {
-	t.mark, t.first = mark, pidRecord{PID: pid}
-	if p, ok := readProc(pid); ok {
+// adopt takes charge of the process that was started for t; s.mu is held. Who
+// was asked to end while it was being started is asked now.
+func (s *supervisor) adopt(ctx context.Context, t *task, pid int, timeout time.Duration) {
+	t.first = pidRecord{PID: pid}
+	if p, ok := readStat(pid); ok {
 		t.first.Birth = p.birth
 	}
-	if err := s.records.setPID(t.id, t.first); err != nil {
+	if err := add(t.record, record{First: &t.first}); err != nil {
 		s.log.WarnContext(ctx, "process id not recorded", "task", t.id, "err", err)
 	}
 	if timeout > 0 {
@@ -111,7 +134,9 @@ func (s *supervisor) adopt(ctx context.Context, t *task, pid int, mark uint64, t
 			s.stop(t, exec.Timeout, fmt.Sprintf("after %s", timeout))
 		})
 	}
-	go s.syncLog(t)
+	if t.why != "" {
+		s.ask(t)
+	}
 }
 
 // stop asks a task to end, and makes it after the grace time; s.mu is held.
@@ -121,61 +146,87 @@ func (s *supervisor) stop(t *task, why exec.Reason, detail string) {
 		return
 	}
 	t.why, t.detail = why, detail
+	if t.first.PID != 0 {
+		s.ask(t)
+	}
+}
+
+func (s *supervisor) ask(t *task) {
 	s.signal(t, syscall.SIGTERM)
 	t.grace = time.AfterFunc(s.opts.Grace, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		t.kill = true
 		s.signal(t, syscall.SIGKILL)
-		s.settle(t)
+		s.settle(t, s.strays())
 	})
 }
 
-// signal sends sig to every process of the task; s.mu is held.
+// signal sends sig to every process of the task; s.mu is held. A sandbox's own
+// process is not asked, but killed when all is: it ends with what it holds.
 func (s *supervisor) signal(t *task, sig syscall.Signal) {
 	if t.closing {
 		return
 	}
-	if !t.over { // until it is reaped, nobody else can have its process group
+	spare := t.cell.wrapped && sig != syscall.SIGKILL
+	if !t.over && !spare { // until it is reaped, nobody else can have its process group
 		_ = syscall.Kill(-t.first.PID, sig)
 	}
 	for _, p := range allProcs() {
-		if p.belongs(t.mark, t.first) && (t.over || p.pgrp != t.first.PID) {
+		switch {
+		case !p.belongs(t.mark, t.first) || spare && p.pid == t.first.PID:
+		case t.over || spare || p.pgrp != t.first.PID:
 			_ = syscall.Kill(p.pid, sig)
 		}
 	}
+	if sig == syscall.SIGKILL {
+		t.cell.group.kill()
+	}
 }
 
-// ended notes that the first process of the task was reaped; s.mu is held.
-func (s *supervisor) ended(t *task, status syscall.WaitStatus, usage syscall.Rusage) {
-	t.over, t.status, t.usage = true, status, usage
-	t.exit.Ended = time.Now().UTC()
+// reaped notes that the first process of the task was reaped; s.mu is held.
+func (s *supervisor) reaped(t *task, status syscall.WaitStatus, usage syscall.Rusage) {
+	t.over, t.status, t.usage, t.ended = true, status, usage, time.Now()
 	stopTimer(&t.timeout)
 	t.kill = t.kill || t.why == "" // who ends by itself leaves nobody behind; who was asked to end has the grace time for all
-	s.settle(t)
 }
 
 // settle ends what the first process left behind, and then the task; s.mu is
-// held. It is called again whenever a child was reaped.
-func (s *supervisor) settle(t *task) {
+// held. It is called again whenever a child was reaped. Deeper descendants
+// become strays when their parents die.
+func (s *supervisor) settle(t *task, strays []proc) {
 	if !t.over || t.closing {
 		return
 	}
-	left := s.left(t)
-	if len(left) == 0 {
+	left := t.left(strays)
+	if left == 0 && t.cell.group.empty() {
 		s.finish(t, t.result())
 		return
 	}
 	if !t.kill {
 		return
 	}
-	for _, p := range left {
-		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	for _, p := range strays {
+		if p.belongs(t.mark, t.first) {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+	if t.cell.group != nil {
+		// What is left there need not be a child of this process yet.
+		t.cell.group.kill()
+		time.AfterFunc(groupPoll, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.settle(t, s.strays())
+		})
 	}
 	if t.drain == nil {
 		t.drain = time.AfterFunc(s.opts.Grace, func() { s.giveUp(t) })
 	}
 }
+
+// groupPoll is how soon a control group is looked at again that is not empty.
+const groupPoll = 2 * time.Millisecond
 
 // giveUp ends a task although processes of it will not die, such as those that
 // wait for a dead network disk.
@@ -186,85 +237,92 @@ func (s *supervisor) giveUp(t *task) {
 		return
 	}
 	e := t.result()
-	e.Detail = fmt.Sprintf("%d of its processes do not die", len(s.left(t)))
+	e.Detail = fmt.Sprintf("%d of its processes do not die", max(1, t.left(s.strays())))
 	s.finish(t, e)
 }
 
-// left returns the children of this process that are of t. Deeper descendants
-// become children when their parents die.
-func (s *supervisor) left(t *task) []proc {
-	var left []proc
-	for _, p := range children() {
+// left counts the strays that are of t.
+func (t *task) left(strays []proc) int {
+	n := 0
+	for _, p := range strays {
 		if p.belongs(t.mark, t.first) {
-			left = append(left, p)
+			n++
 		}
 	}
-	return left
+	return n
 }
 
 // result is the exit of a task whose first process was reaped.
 func (t *task) result() exec.Exit {
-	e := t.exit
-	e.Reason, e.Code, e.Detail = exec.Exited, -1, t.detail
+	e := exec.Exit{Reason: exec.Exited, Code: -1, Detail: t.detail, Started: t.started.UTC(), Ended: t.ended.UTC()}
+	status := int(t.status.ExitStatus())
 	switch {
 	case t.status.Signaled():
 		e.Reason, e.Signal = exec.Signal, int(t.status.Signal())
+	case t.cell.wrapped && status > 128 && status <= 128+64: // how a sandbox tells of a signal, as a shell does
+		e.Reason, e.Signal = exec.Signal, status-128
 	default:
-		e.Code = t.status.ExitStatus()
+		e.Code = status
 	}
-	if t.why != "" {
-		e.Reason = t.why
-	}
-	e.Started = t.started.UTC()
 	e.UserCPU = time.Duration(t.usage.Utime.Nano())
 	e.SysCPU = time.Duration(t.usage.Stime.Nano())
 	e.MaxRSS = t.usage.Maxrss * 1024 // Linux counts in KiB
+	if peak := t.cell.group.peak(); peak > 0 {
+		e.MaxRSS = peak
+	}
+	switch {
+	case t.why != "":
+		e.Reason = t.why
+	case !e.OK() && t.cell.group.oomKilled():
+		e.Reason, e.Code = exec.OOM, -1
+	}
 	return e
 }
 
-// finish writes the exit record, without holding up other tasks, and then
-// tells who waits; s.mu is held. When the record cannot be written (a full
-// disk), those who wait now still learn the truth; later ones find it lost.
+// finish ends a task; s.mu is held. Masked output may still be on its way when
+// the last process is gone.
 func (s *supervisor) finish(t *task, e exec.Exit) {
 	t.closing = true
 	stopTimer(&t.timeout)
 	stopTimer(&t.grace)
 	stopTimer(&t.drain)
+	e.Isolation = t.cell.String()
+	if t.masked == nil {
+		s.conclude(t, e)
+		return
+	}
 	go func() {
-		if err := s.records.end(t.id, e); err != nil {
-			s.log.Error("exit record not written", "task", t.id, "exit", e.String(), "err", err)
+		select {
+		case <-t.masked:
+		case <-time.After(s.opts.Grace): // a process that does not die holds the pipe
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		t.exit = e
-		close(t.done)
-		delete(s.live, t.id)
-		s.rearm()
-		if e.Reason == exec.StartFailed {
-			t.log.Close() // else syncLog does
-		}
+		s.conclude(t, e)
 	}()
 }
 
-// syncLog makes what the task wrote durable within 200 ms.
-func (s *supervisor) syncLog(t *task) {
-	defer t.log.Close()
-	var synced int64
-	sync := func() {
-		if fi, err := t.log.Stat(); err == nil && fi.Size() != synced {
-			synced = fi.Size()
-			_ = syscall.Fdatasync(int(t.log.Fd()))
-		}
+// conclude records the exit and tells who waits; s.mu is held. When the record
+// cannot be written (a full disk), those who wait now still learn the truth;
+// later ones find it lost.
+func (s *supervisor) conclude(t *task, e exec.Exit) {
+	if err := add(t.record, record{Exit: &e}); err != nil {
+		s.log.Error("exit record not written", "task", t.id, "exit", e.String(), "err", err)
 	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			sync()
-		case <-t.done:
-			sync()
-			return
-		}
+	t.exit = e
+	s.remove(t)
+}
+
+// remove lets go of a task that is over; s.mu is held.
+func (s *supervisor) remove(t *task) {
+	close(t.done)
+	delete(s.live, t.id)
+	s.rearm()
+	if t.record != nil {
+		t.record.Close()
 	}
+	if t.log != nil {
+		s.logs.ended(t.log)
+	}
+	t.cell.release()
 }

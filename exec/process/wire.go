@@ -14,7 +14,7 @@ import (
 
 // protocol changes when an older supervisor could misunderstand a newer
 // engine. Fields may be added without changing it: gob skips unknown ones.
-const protocol = 1
+const protocol = 2
 
 // The operations of a request.
 const (

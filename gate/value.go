@@ -108,15 +108,46 @@ func (x *expression) value(names map[string]any) (ref.Val, error) {
 		return nil, missingName(missing)
 	}
 	out, _, err := x.program.Eval(vars)
-	if err != nil {
-		if err = x.evalError(err, vars, facts); err != nil {
-			if m, ok := err.(*Missing); ok {
-				return nil, missingName(m)
-			}
-		}
-		return nil, err
+	if err == nil {
+		return out, nil
 	}
-	return out, nil
+	if strings.Contains(err.Error(), "no such overload") {
+		if saw := x.kinds(facts); saw != "" {
+			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0181", Msg: "the values do not fit together: " + saw,
+				Hint: "double(x) and string(x) turn one kind into the other"}
+		}
+	}
+	err = x.evalError(err, vars, facts)
+	if m, ok := err.(*Missing); ok {
+		return nil, missingName(m)
+	}
+	return nil, err
+}
+
+// kinds says what kind of value each name has: "params.depth is a number".
+func (x *expression) kinds(facts Facts) string {
+	var out []string
+	for _, r := range x.reads {
+		v, there := facts.lookup(r.fact)
+		if !there {
+			continue
+		}
+		kind := "nothing"
+		switch v.(type) {
+		case float64:
+			kind = "a number"
+		case string:
+			kind = "text"
+		case bool:
+			kind = "true or false"
+		case []any:
+			kind = "a list"
+		case map[string]any:
+			kind = "an object"
+		}
+		out = append(out, r.fact+" is "+kind)
+	}
+	return strings.Join(out, ", ")
 }
 
 // missingName is the error of a name without a value.

@@ -136,6 +136,11 @@ func (s scope) vars(names []string) (map[string]any, error) {
 		if a, is := v.(ambiguous); is {
 			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0334", Msg: "there are several values of " + n, Hint: string(a)}
 		}
+		if s.facts != nil && s.said[n] != nil { // what is handed on is text; one that is a number compares as one
+			if number, is := s.facts.Values[n]; is {
+				v = number
+			}
+		}
 		out[n] = v
 	}
 	return out, nil

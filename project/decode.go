@@ -47,6 +47,22 @@ func fieldOf(f reflect.StructField) field {
 	return out
 }
 
+// has reports whether the field stands for this form.
+func (f field) has(form string) bool { return slices.Contains(strings.Split(f.form, "|"), form) }
+
+// spelled names the form for a person.
+func (f field) spelled(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[Bool]():
+		return "true or false"
+	case f.has("list"):
+		return "a list"
+	case f.has("map"):
+		return "an object"
+	}
+	return "text"
+}
+
 // pattern is a form that text must have.
 type pattern struct {
 	re   *regexp.Regexp
@@ -58,7 +74,7 @@ var patterns = map[string]pattern{
 	"ident":    {regexp.MustCompile(`^[a-z][a-z0-9_-]*$`), "a name has lower-case letters, digits, _ and -, and begins with a letter"},
 	"duration": {regexp.MustCompile(`^\d+(ms|s|m|h|d)$`), "a duration is a whole number and ms, s, m, h or d: 200ms, 30s, 15m, 12h, 7d"},
 	"percent":  {regexp.MustCompile(`^\d+(\.\d+)?%$`), "a share is a number and %: 5%"},
-	"exit":     {regexp.MustCompile(`^(lost|oom|timeout|exit:\d+)$`), "lost, oom, timeout or exit:CODE"},
+	"exit":     {regexp.MustCompile(`^(lost|oom|timeout|exit:([1-9]|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]))$`), "lost, oom, timeout or exit:CODE with a status of 1 to 255"},
 }
 
 // decoder turns the tree of the file into the types of file.go and reports what
@@ -110,13 +126,15 @@ func (d *decoder) object(v reflect.Value, n ast.Node, f field) {
 		form = "scalar"
 	} else if _, ok := n.(*ast.SequenceNode); ok {
 		form = "list"
+	} else if _, ok := n.(*ast.NullNode); ok {
+		form = "null"
 	}
 	var keys []string
 	var forms []string
 	t := v.Type()
 	for i := range t.NumField() {
 		sf := fieldOf(t.Field(i))
-		if sf.form == form {
+		if sf.has(form) {
 			if sf.notYet {
 				d.unsupported(d.pos(n.GetToken()), fmt.Sprintf("%s for %q", sf.doc, f.name), "")
 			}
@@ -125,7 +143,7 @@ func (d *decoder) object(v reflect.Value, n ast.Node, f field) {
 			return
 		}
 		if sf.form != "" {
-			forms = append(forms, map[string]string{"scalar": "text", "list": "a list", "map": "an object"}[sf.form])
+			forms = append(forms, sf.spelled(t.Field(i).Type))
 		} else if sf.name != "" {
 			keys = append(keys, sf.name)
 		}
@@ -293,6 +311,10 @@ func (x *Float) decode(d *decoder, n ast.Node, f field) {
 }
 
 func (b *Bool) decode(d *decoder, n ast.Node, f field) {
+	if _, null := n.(*ast.NullNode); null && f.has("null") { // a key with nothing behind it
+		*b = Bool{Value: true, At: d.pos(n.GetToken())}
+		return
+	}
 	node, ok := n.(*ast.BoolNode)
 	if !ok {
 		d.wants(n, f, "true or false")

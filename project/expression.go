@@ -3,65 +3,60 @@
 package project
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"lastro"
+	"lastro/gate"
+	"lastro/pipeline"
 )
 
 // hole is one ${{ }} in a text; offsets count runes.
 type hole struct {
 	start, end int    // of the whole, braces included
-	expr       string // the path inside, "" when it is no path
-	raw        string // what stands between the braces
+	expr       string // what stands between the braces, without the space around it
+	closed     bool
 }
-
-// roots are what ${{ }} can read, with the names below them; nil = any name.
-var roots = map[string][]string{
-	"params": nil,
-	"matrix": nil,
-	"run":    {"id"},
-	"git":    {"commit", "branch", "author"},
-	"event":  nil,
-}
-
-var dotted = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)+$`)
 
 // holes finds the expressions of a text. An open one reaches to its end.
 func holes(text string) []hole {
-	runes := []rune(text)
 	var out []hole
-	for i := 0; i+2 < len(runes); i++ {
-		if runes[i] == '$' && runes[i+1] == '{' && runes[i+2] == '{' {
-			h := holeAt(runes, i)
-			out = append(out, h)
-			i = h.end - 1
-		}
+	runes, bytes := 0, 0
+	for _, h := range pipeline.Holes(text) {
+		start := runes + utf8.RuneCountInString(text[bytes:h.Start])
+		end := start + utf8.RuneCountInString(text[h.Start:h.End])
+		out = append(out, hole{start: start, end: end, expr: h.Expr, closed: h.Closed})
+		runes, bytes = end, h.End
 	}
 	return out
 }
 
+// holeAt is the expression that begins at a place of a text.
 func holeAt(runes []rune, start int) hole {
-	h := hole{start: start, end: len(runes)}
-	for i := start + 3; i+1 < len(runes); i++ {
-		if runes[i] == '}' && runes[i+1] == '}' {
-			h.raw, h.end = string(runes[start+3:i]), i+2
-			break
-		}
-	}
-	if path := strings.TrimSpace(h.raw); dotted.MatchString(path) {
-		h.expr = path
-	}
+	h := holes(string(runes[start:]))[0]
+	h.start, h.end = start, start+h.end
 	return h
 }
 
 // scope is what the expressions of one place can read.
 type scope struct {
-	params map[string]any
-	matrix []string // axes, nil outside a step with a matrix
-	single bool     // the value must be one word: not a list or an object
+	params  map[string]any
+	matrix  []string         // names of the matrix, nil without one
+	cells   []map[string]any // its cells
+	single  bool             // the value must be one word: not a list or an object
+	planned bool             // it is read while a run is planned: no step has ended then
+	step    string           // the step that it belongs to
+}
+
+// checked is an expression whose facts can only be checked when all steps are
+// known.
+type checked struct {
+	at   lastro.Pos
+	name string
+	sc   scope
 }
 
 // check reports what is wrong with one expression; false when something is.
@@ -69,68 +64,234 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 	if l.full() {
 		return false
 	}
-	if strings.HasPrefix(h.expr, "event.") {
-		return true // what an event carries depends on what started the run
-	}
 	at := t.at(h.start, h.end-h.start)
-	if h.expr == "" {
-		msg := fmt.Sprintf("%q is no name that an expression can read", strings.TrimSpace(h.raw))
-		if h.raw == "" {
-			msg = "the expression is not closed with }}"
-		}
-		l.report(at, "L0111", msg, "write ${{ params.NAME }}: a dotted name and nothing else; calculate in the script")
+	switch {
+	case !h.closed:
+		l.report(at, "L0111", "the expression is not closed with }}", "write ${{ params.NAME }}")
+		return false
+	case h.expr == "":
+		l.report(at, "L0111", "the expression is empty", "write ${{ params.NAME }}")
+		return false
+	case pipeline.Dotted(h.expr):
+		return l.checkName(at, h.expr, sc)
+	}
+	return l.checkCEL(t, h, sc)
+}
+
+// checkCEL checks an expression that is more than a name.
+func (l *loader) checkCEL(t Text, h hole, sc scope) bool {
+	reads, err := gate.Expressions{}.Reads(h.expr)
+	if err != nil {
+		l.inHole(t, h, err)
 		return false
 	}
-	parts := strings.Split(h.expr, ".")
-	root := parts[0]
-	names, known := roots[root]
-	if !known {
-		hint := "an expression reads params, matrix, run, git or event"
-		if near := lastro.Nearest(root, []string{"params", "matrix", "run", "git", "event"}); near != "" {
-			hint = fmt.Sprintf("did you mean `%s`?", strings.Join(append([]string{near}, parts[1:]...), "."))
-		}
-		if root == "secrets" || root == "env" || root == "steps" {
-			l.unsupported(at, "${{ "+root+" }}", hint)
+	good := true
+	for _, name := range reads {
+		good = l.checkName(l.nameAt(t, h, name), name, sc) && good
+	}
+	if !good {
+		return false
+	}
+	return sc.tryAll(reads, func(values map[string]any) bool {
+		v, err := gate.Expressions{}.Eval(h.expr, values)
+		if err != nil {
+			l.inHole(t, h, err)
 			return false
 		}
-		l.report(at, "L0111", fmt.Sprintf("an expression cannot read %q", root), hint)
-		return false
+		if sc.single && !isScalar(v) {
+			l.report(t.at(h.start, h.end-h.start), "L0112", "the expression gives an object, a list or nothing, and a command wants one value", "name one member of it")
+			return false
+		}
+		return true
+	})
+}
+
+// tryAll evaluates an expression that reads nothing but params and the matrix:
+// what it gives as declared can be said now. It stops at the first cell that
+// fails.
+func (sc scope) tryAll(reads []string, try func(values map[string]any) bool) bool {
+	fixed := map[string]any{}
+	cells := []map[string]any{nil}
+	for _, name := range reads {
+		v, ok := sc.param(name)
+		switch {
+		case ok:
+			fixed[name] = v
+		case strings.HasPrefix(name, "matrix."):
+			cells = sc.cells[:min(len(sc.cells), 100)]
+		default:
+			return true // only a run knows
+		}
 	}
+	for _, c := range cells {
+		for _, name := range reads {
+			if axis, ok := strings.CutPrefix(name, "matrix."); ok {
+				fixed[name] = c[axis]
+			}
+		}
+		if !try(fixed) {
+			return false
+		}
+	}
+	return true
+}
+
+// param returns the declared value of params.NAME.
+func (sc scope) param(name string) (any, bool) {
+	path := strings.Split(name, ".")
+	if path[0] != "params" {
+		return nil, false
+	}
+	var v any = sc.params
+	for _, p := range path[1:] {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = object[p]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// inHole reports an error of CEL at its place in the file.
+func (l *loader) inHole(t Text, h hole, err error) {
+	var e *lastro.Error
+	if !errors.As(err, &e) {
+		l.report(t.at(h.start, h.end-h.start), "L0111", err.Error(), "")
+		return
+	}
+	at := t.at(h.start, h.end-h.start)
+	if e.Pos.Line == 1 && e.Pos.Col > 0 && !strings.Contains(h.expr, "\n") {
+		lead := strings.Index(string([]rune(t.Value)[h.start:h.end]), h.expr)
+		at = t.at(h.start+lead+min(e.Pos.Col, utf8.RuneCountInString(h.expr))-1, max(1, e.Pos.End-e.Pos.Col))
+	}
+	hint := e.Hint
+	if hint == "" {
+		hint = "expressions are CEL: ${{ params.depth * 2 }}, ${{ git.branch == \"main\" ? 10 : 2 }}"
+	}
+	l.report(at, "L0111", e.Msg, hint)
+}
+
+// nameAt is where a name stands in an expression, or the whole of it.
+func (l *loader) nameAt(t Text, h hole, name string) lastro.Pos {
+	whole := string([]rune(t.Value)[h.start:h.end])
+	if i := strings.Index(whole, name); i >= 0 {
+		return t.at(h.start+utf8.RuneCountInString(whole[:i]), utf8.RuneCountInString(name))
+	}
+	return t.at(h.start, h.end-h.start)
+}
+
+// roots are what expressions read, in the order in which hints name them.
+var roots = []string{"params", "matrix", "run", "git", "event", "steps"}
+
+// factRoots begin the names of facts that stand alone: of all steps before.
+var factRoots = []string{"metrics", "tests", "sarif", "coverage", "values", "compare", "fairness"}
+
+// checkName reports a name that has no value here.
+func (l *loader) checkName(at lastro.Pos, name string, sc scope) bool {
+	root, rest, _ := strings.Cut(name, ".")
 	switch root {
+	case "event":
+		if rest == "" {
+			l.report(at, "L0112", `"event" is an object`, "name one member of it: event.kind")
+			return false
+		}
+		return true // what an event carries depends on what started the run
 	case "params":
 		if l.file.Params.File.Given() {
 			return true // what the file has is not known; that it is named is reported
 		}
-		return l.checkParam(at, parts[1:], sc)
+		return l.checkParam(at, name, sc)
 	case "matrix":
-		names = sc.matrix
-		if names == nil {
-			l.report(at, "L0112", fmt.Sprintf("there is no matrix here, so %q has no value", h.expr), "add `matrix:` to the step, or use params")
+		return l.checkMatrix(at, name, rest, sc)
+	case "run":
+		return l.known(at, name, rest, []string{"id"})
+	case "git":
+		return l.known(at, name, rest, []string{"commit", "branch", "author"})
+	case "secrets":
+		l.report(at, "L0111", "an expression cannot read a secret: its value would be in the plan and the logs", fmt.Sprintf("give it to the step, and read the variable there:  secrets: [%s]  and $%s", orName(rest), orName(rest)))
+		return false
+	case "env":
+		l.report(at, "L0111", "an expression cannot read env", fmt.Sprintf("the command can: $%s", orName(rest)))
+		return false
+	}
+	if root == "data" {
+		l.report(at, "L0114", "checks of data are no fact of a step", "a violated contract stops the run before any step reads the data; rules of the model can read "+name)
+		return false
+	}
+	if root == "steps" || slices.Contains(factRoots, root) {
+		if sc.planned {
+			l.report(at, "L0114", fmt.Sprintf("%s is not known yet: this value is read while the run is planned", name), "facts of steps can be read in run, env, services and if")
 			return false
 		}
+		l.later = append(l.later, checked{at, name, sc})
+		return true
 	}
-	if len(parts) != 2 || !slices.Contains(names, parts[1]) {
-		l.report(at, "L0112", fmt.Sprintf("%q has no value", h.expr), oneOf(root, parts[1], names))
+	hint := "an expression reads " + strings.Join(roots, ", ") + " or a fact such as metrics.NAME"
+	if near := lastro.Nearest(root, append(slices.Clone(roots), factRoots...)); near != "" {
+		hint = fmt.Sprintf("did you mean `%s`?", strings.TrimSuffix(near+"."+rest, "."))
+	}
+	l.report(at, "L0111", fmt.Sprintf("an expression cannot read %q", root), hint)
+	return false
+}
+
+func orName(s string) string {
+	if s == "" {
+		return "NAME"
+	}
+	return s
+}
+
+// known reports a name below a root of fixed members.
+func (l *loader) known(at lastro.Pos, name, rest string, names []string) bool {
+	if slices.Contains(names, rest) {
+		return true
+	}
+	root, _, _ := strings.Cut(name, ".")
+	l.report(at, "L0112", fmt.Sprintf("%q has no value", name), oneOf(root, rest, names))
+	return false
+}
+
+// checkMatrix reports a name that some cell of the step does not have.
+func (l *loader) checkMatrix(at lastro.Pos, name, rest string, sc scope) bool {
+	if sc.matrix == nil {
+		l.report(at, "L0112", fmt.Sprintf("there is no matrix here, so %q has no value", name), "add `matrix:` to the step, or use params")
 		return false
+	}
+	if !l.known(at, name, rest, sc.matrix) {
+		return false
+	}
+	for _, c := range sc.cells {
+		if _, ok := c[rest]; !ok {
+			l.report(at, "L0112", fmt.Sprintf("%q has no value in the cell %s", name, pipeline.CellLabel(nil, c)), "give every entry of include this name")
+			return false
+		}
 	}
 	return true
 }
 
 // checkParam walks the params along a path.
-func (l *loader) checkParam(at lastro.Pos, path []string, sc scope) bool {
+func (l *loader) checkParam(at lastro.Pos, name string, sc scope) bool {
 	var value any = sc.params
 	prefix := "params"
-	for _, name := range path {
+	path := strings.Split(name, ".")[1:]
+	for _, part := range path {
 		object, ok := value.(map[string]any)
 		if !ok {
-			l.report(at, "L0112", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, name), "")
+			l.report(at, "L0112", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, part), "")
 			return false
 		}
-		if value, ok = object[name]; !ok {
-			l.report(at, "L0112", fmt.Sprintf("%s.%s is not declared", prefix, name), oneOf(prefix, name, sortedKeys(object)))
+		if value, ok = object[part]; !ok {
+			hint := oneOf(prefix, part, sortedKeys(object))
+			if strings.Contains(part, "-") && lastro.Nearest(part, sortedKeys(object)) == "" {
+				hint = "for a difference, put spaces around the minus: params.a - params.b"
+			}
+			l.report(at, "L0112", fmt.Sprintf("%s.%s is not declared", prefix, part), hint)
 			return false
 		}
-		prefix += "." + name
+		prefix += "." + part
 	}
 	switch value.(type) {
 	case map[string]any, []any:

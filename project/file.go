@@ -14,7 +14,7 @@ import "lastro"
 //	enum:"a|b"       the values that may stand here
 //	later:"b"        of those, what this lastro cannot do yet; "*" is the whole key
 //	pattern:"name"   a row of patterns, also for the names of a Map
-//	form:"scalar"    what stands there instead of an object of keys: scalar, list or map
+//	form:"scalar"    what stands there instead of an object of keys: scalar, list, map or null; several with |
 
 // File is lastro.yaml.
 type File struct {
@@ -26,9 +26,9 @@ type File struct {
 	Include     List[Text]        `yaml:"include" later:"*" doc:"other files that continue this one"`
 	Python      *PythonNode       `yaml:"python" doc:"Python of the steps: a version, or {version, lock}; lastro makes the environment from requirements.txt"`
 	Image       Text              `yaml:"image" later:"*" doc:"container image of the steps"`
-	On          *OnNode           `yaml:"on" later:"*" doc:"what starts a run"`
+	On          *OnNode           `yaml:"on" doc:"what starts a run when a server is up: pushes, pull requests, tags, times, new data; a person always may"`
 	Params      Params            `yaml:"params" doc:"values that steps use as ${{ params.NAME }}: an object, or a YAML file"`
-	Secrets     List[Text]        `yaml:"secrets" later:"*" doc:"names of secrets; values live in the secret store"`
+	Secrets     List[Text]        `yaml:"secrets" doc:"names of secrets that steps may ask for; values are set with lastro secret set"`
 	Env         Map[Text]         `yaml:"env" later:"*" doc:"environment variables of every step"`
 	Data        Map[DatasetNode]  `yaml:"data" pattern:"ident" doc:"datasets: a file or folder, or {source, contract, ...}"`
 	Steps       Map[StepNode]     `yaml:"steps" req:"true" pattern:"ident" doc:"what runs; the order follows from inputs"`
@@ -52,18 +52,50 @@ type PythonNode struct {
 
 // OnNode is what starts a run.
 type OnNode struct {
-	Push        Any                `yaml:"push" types:"null|boolean|object" doc:"a push to a branch"`
-	PullRequest Any                `yaml:"pull_request" types:"null|boolean|object" doc:"a pull request: tests only"`
-	Tag         Any                `yaml:"tag" types:"null|boolean|object" doc:"a tag"`
-	Data        List[Text]         `yaml:"data" doc:"a new version of these datasets"`
-	Schedule    List[ScheduleNode] `yaml:"schedule" doc:"times"`
-	Manual      Any                `yaml:"manual" types:"null|boolean|object" doc:"a person"`
+	Push        *PushNode          `yaml:"push" doc:"a commit that becomes the head of a branch: true, or which branches, tags and paths"`
+	PullRequest *PullRequestNode   `yaml:"pull_request" doc:"a pull request: it tests, and gets no secrets, promotes and deploys nothing"`
+	Tag         *TagNode           `yaml:"tag" doc:"a new tag: true, or which"`
+	Data        List[Text]         `yaml:"data" doc:"a new version of one of these datasets"`
+	Schedule    List[ScheduleNode] `yaml:"schedule" doc:"times of the clock"`
+	Manual      *SwitchNode        `yaml:"manual" doc:"false: people start no runs, only what stands beside it"`
+	At          lastro.Pos
+}
+
+// SwitchNode is true, false, or nothing, which means true.
+type SwitchNode struct {
+	On Bool `form:"scalar|null"`
+}
+
+// PushNode says which pushes start a run.
+type PushNode struct {
+	Switch   Bool       `form:"scalar|null"`
+	Branches List[Text] `yaml:"branches" doc:"patterns of branches, such as main, release/*, !wip/**; else all"`
+	Tags     List[Text] `yaml:"tags" doc:"patterns of tags; without it tags start nothing here"`
+	Paths    List[Text] `yaml:"paths" doc:"patterns of files: a push that changes none of them starts nothing"`
+	At       lastro.Pos
+}
+
+// PullRequestNode says which pull requests start a run.
+type PullRequestNode struct {
+	Switch   Bool       `form:"scalar|null"`
+	Branches List[Text] `yaml:"branches" doc:"patterns of the branch that it wants to go into; else all"`
+	Paths    List[Text] `yaml:"paths" doc:"patterns of files: one that changes none of them starts nothing"`
+	Forks    Text       `yaml:"forks" enum:"ask|never" doc:"of a fork: ask a person first (default), or never"`
+	At       lastro.Pos
+}
+
+// TagNode says which tags start a run.
+type TagNode struct {
+	Switch Bool       `form:"scalar|null"`
+	Names  List[Text] `form:"list"`
+	At     lastro.Pos
 }
 
 // ScheduleNode is one cron line.
 type ScheduleNode struct {
-	Cron     Text `yaml:"cron" req:"true" doc:"minute hour day month weekday"`
+	Cron     Text `yaml:"cron" req:"true" doc:"minute hour day month weekday, or @daily and the like"`
 	Timezone Text `yaml:"timezone" doc:"such as America/Sao_Paulo; else UTC"`
+	At       lastro.Pos
 }
 
 // Params are values, or the file that has them.
@@ -93,32 +125,32 @@ type DatasetNode struct {
 type StepNode struct {
 	Run          Command          `yaml:"run" doc:"shell command (bash -euo pipefail), or a list (no shell)"`
 	Uses         Text             `yaml:"uses" doc:"built-in step: lastro/split, lastro/compare, lastro/fairness"`
-	Notebook     Text             `yaml:"notebook" later:"*" doc:"notebook that is executed with the params"`
-	With         Any              `yaml:"with" types:"object" doc:"settings of a built-in step"`
+	Notebook     Text             `yaml:"notebook" doc:"notebook that is executed with the params; the run copy is kept"`
+	With         Any              `yaml:"with" types:"object" doc:"settings of a built-in step, or the parameters of a notebook"`
 	Inputs       List[Text]       `yaml:"inputs" doc:"datasets, steps or step.output names; they make the graph"`
 	Outputs      Outputs          `yaml:"outputs" doc:"name: path of each file or folder that the step creates; nothing else survives"`
 	Code         List[Text]       `yaml:"code" doc:"which repository files the step depends on; else all below workdir"`
 	Needs        List[Text]       `yaml:"needs" doc:"steps that must succeed first, without data"`
-	If           Text             `yaml:"if" later:"*" doc:"CEL; false = skipped"`
+	If           Text             `yaml:"if" doc:"condition (CEL) over params, matrix, git, event and facts of the steps before; false = the step is skipped and says why"`
 	Env          Map[Text]        `yaml:"env" doc:"environment variables"`
-	Secrets      List[Text]       `yaml:"secrets" later:"*" doc:"secrets that this step gets"`
+	Secrets      List[Text]       `yaml:"secrets" doc:"secrets that this step gets, each as an environment variable of its name"`
 	Image        Text             `yaml:"image" later:"*" doc:"container image"`
 	Python       *PythonNode      `yaml:"python" doc:"Python of this step"`
 	Workdir      Text             `yaml:"workdir" doc:"folder in which the command starts"`
 	Params       List[Text]       `yaml:"params" later:"*" doc:"params that the step reads by itself"`
 	Metrics      OneOrMany        `yaml:"metrics" doc:"JSON files with numbers; nested keys become a.b"`
-	Plots        OneOrMany        `yaml:"plots" later:"*" doc:"JSON files with plots"`
-	Reports      *ReportsNode     `yaml:"reports" doc:"test reports that the step writes"`
-	Matrix       Map[Axis]        `yaml:"matrix" doc:"the step runs once for each combination, as ${{ matrix.NAME }}"`
+	Plots        OneOrMany        `yaml:"plots" doc:"files that pages show as plots: JSON, CSV, SVG or PNG"`
+	Reports      *ReportsNode     `yaml:"reports" doc:"reports of tests and scans that the step writes; rules can read them"`
+	Matrix       MatrixNode       `yaml:"matrix" doc:"the step runs once for each combination, as ${{ matrix.NAME }}; include and exclude change the list"`
 	Select       *SelectNode      `yaml:"select" doc:"which cell of the matrix goes on"`
-	Network      Text             `yaml:"network" enum:"full|none" later:"*" doc:"network of the step"`
+	Network      Text             `yaml:"network" enum:"full|none" doc:"none: the step reaches nothing but tracking; else full"`
 	Sees         List[Text]       `yaml:"sees" doc:"sensitive columns that this step may read"`
 	Parallel     Int              `yaml:"parallel" min:"1" doc:"cells at once"`
-	Resources    *ResourcesNode   `yaml:"resources" later:"*" doc:"cpu, memory, gpu, disk"`
+	Resources    *LimitsNode      `yaml:"resources" doc:"what the step may use at most"`
 	Timeout      Text             `yaml:"timeout" pattern:"duration" doc:"the step is stopped after it; else 24h"`
-	Retry        *RetryNode       `yaml:"retry" later:"*" doc:"when another attempt is made"`
-	Cache        CacheNode        `yaml:"cache" doc:"false: run again every time"`
-	Services     Map[SideService] `yaml:"services" later:"*" doc:"processes beside the step"`
+	Retry        *RetryNode       `yaml:"retry" doc:"when another attempt is made"`
+	Cache        CacheNode        `yaml:"cache" doc:"false: run again every time; {max_age: 7d}: results that are older do not count"`
+	Services     Map[SideService] `yaml:"services" pattern:"ident" doc:"processes that run beside the step, such as the application that its tests ask"`
 	Runner       List[Text]       `yaml:"runner" later:"*" doc:"labels of the runner"`
 	Approve      *ApproveNode     `yaml:"approve" later:"*" doc:"people who must agree before the step"`
 	AllowFailure Bool             `yaml:"allow_failure" later:"*" doc:"a failure does not fail the run"`
@@ -141,8 +173,8 @@ type Outputs struct {
 type ReportsNode struct {
 	JUnit    Text `yaml:"junit" doc:"JUnit XML"`
 	GoTest   Text `yaml:"gotest" doc:"go test -json"`
-	SARIF    Text `yaml:"sarif" later:"*" doc:"findings"`
-	Coverage Text `yaml:"coverage" later:"*" doc:"coverage"`
+	SARIF    Text `yaml:"sarif" doc:"findings of a scanner (SARIF 2.1.0)"`
+	Coverage Text `yaml:"coverage" doc:"coverage of the code: Cobertura XML, lcov or a Go profile"`
 	SBOM     Text `yaml:"sbom" later:"*" doc:"CycloneDX"`
 }
 
@@ -160,7 +192,16 @@ type SelectNode struct {
 	At          lastro.Pos
 }
 
-// ResourcesNode is what a step or a replica gets.
+// LimitsNode is what a step may use.
+type LimitsNode struct {
+	CPU    Text `yaml:"cpu" types:"number|string" doc:"processors: 2, 0.5 or 500m"`
+	Memory Text `yaml:"memory" types:"integer|string" doc:"such as 512Mi or 2Gi; a step that needs more is stopped, and says so"`
+	GPU    Text `yaml:"gpu" types:"integer|string" later:"*" doc:"number or kind"`
+	Disk   Text `yaml:"disk" later:"*" doc:"such as 20Gi"`
+	At     lastro.Pos
+}
+
+// ResourcesNode is what a replica gets.
 type ResourcesNode struct {
 	CPU      Text `yaml:"cpu" types:"number|string" doc:"cores"`
 	Memory   Text `yaml:"memory" doc:"such as 4Gi"`
@@ -171,25 +212,27 @@ type ResourcesNode struct {
 
 // RetryNode says when another attempt is made.
 type RetryNode struct {
-	Max     Int        `yaml:"max" max:"10" doc:"attempts after the first"`
-	On      List[Text] `yaml:"on" pattern:"exit" doc:"lost, oom, timeout or exit:CODE"`
-	Backoff Text       `yaml:"backoff" pattern:"duration" doc:"wait before the second attempt"`
+	Max     Int        `yaml:"max" min:"0" max:"10" doc:"attempts after the first; else 1"`
+	On      List[Text] `yaml:"on" pattern:"exit" doc:"lost, oom, timeout or exit:CODE; else lost"`
+	Backoff Text       `yaml:"backoff" pattern:"duration" doc:"wait before the second attempt; it doubles each time, up to 10m"`
+	At      lastro.Pos
 }
 
 // CacheNode says whether earlier results count.
 type CacheNode struct {
 	On     Bool `form:"scalar"`
-	MaxAge Text `yaml:"max_age" pattern:"duration" later:"*" doc:"oldest result that counts"`
+	MaxAge Text `yaml:"max_age" pattern:"duration" doc:"oldest result that counts"`
 }
 
 // SideService is a process beside a step.
 type SideService struct {
-	Run   Text      `yaml:"run" doc:"command"`
-	Image Text      `yaml:"image" doc:"container image"`
-	Serve Text      `yaml:"serve" doc:"a model to serve: step.output"`
-	Port  Int       `yaml:"port" doc:"port on localhost"`
+	Run   Text      `yaml:"run" doc:"shell command (bash -euo pipefail); it is stopped when the step ends"`
+	Image Text      `yaml:"image" later:"*" doc:"container image"`
+	Serve Text      `yaml:"serve" later:"*" doc:"a model to serve: step.output"`
+	Port  Int       `yaml:"port" min:"1" max:"65535" doc:"port that it listens on; else a free one, which it and the step find in NAME_PORT"`
 	Env   Map[Text] `yaml:"env" doc:"environment variables"`
-	Ready Text      `yaml:"ready" doc:"path that answers 200 when it is ready"`
+	Ready Text      `yaml:"ready" doc:"path that answers 2xx, or a command that ends with 0, when it is ready; else its port accepts"`
+	At    lastro.Pos
 }
 
 // ApproveNode is who must agree.

@@ -21,7 +21,6 @@ import (
 
 	"lastro"
 	"lastro/data"
-	"lastro/trigger"
 )
 
 // Load reads and checks the project in dir. The error is lastro.Problems,
@@ -59,8 +58,7 @@ func Parse(dir string, src []byte) (*Project, error) {
 	if !decodeFile(s, src, &f) {
 		return nil, s.problems.Sorted()
 	}
-	l := &loader{source: s, file: &f, project: &Project{Dir: abs, Trigger: trigger.Spec{Manual: true}},
-		datasets: map[string]data.Spec{}, steps: map[string]*StepNode{}}
+	l := &loader{source: s, file: &f, project: &Project{Dir: abs}, datasets: map[string]data.Spec{}, steps: map[string]*StepNode{}, place: map[string]int{}}
 	l.translate()
 	if len(s.problems) > 0 {
 		return nil, s.problems.Sorted()
@@ -149,8 +147,10 @@ type loader struct {
 	params   map[string]any
 	datasets map[string]data.Spec
 	steps    map[string]*StepNode
-	order    []string // steps, in the order of the file
-	outputs  []output // of all steps, without those that were refused
+	order    []string       // steps, in the order of the file
+	place    map[string]int // of a step in the project's list
+	outputs  []output       // of all steps, without those that were refused
+	later    []checked      // expressions over facts of steps
 }
 
 func (l *loader) translate() {
@@ -163,6 +163,8 @@ func (l *loader) translate() {
 	}
 	p.Pipeline.Python = l.python(f.Python)
 	l.translateData()
+	l.translateOn()
+	l.translateSecrets()
 	l.translateSteps()
 	l.translateModel()
 	l.translateDeploy()

@@ -168,13 +168,10 @@ func (l *loader) cycles() {
 func (l *loader) whoGoesOn() {
 	for i := range l.project.Pipeline.Steps {
 		s := &l.project.Pipeline.Steps[i]
-		cells := 1
-		for _, a := range s.Matrix {
-			cells *= max(1, len(a.Values))
-		}
-		if cells < 2 || s.Select != nil {
+		if !s.HasMatrix() || s.Select != nil {
 			continue
 		}
+		cells := len(pipeline.Cells(*s))
 		if reader := l.readerOf(s.Name); reader != "" {
 			l.report(l.steps[s.Name].Matrix.At, "L0127", fmt.Sprintf("step %q has %d cells and %s reads its output: nothing says which cell goes on", s.Name, cells, reader),
 				"add  select: {best: metrics.NAME, goal: max}")

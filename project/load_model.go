@@ -94,7 +94,7 @@ func (l *loader) rule(n RuleNode) gate.Rule {
 // compiles checks a CEL expression and puts its problem at its place in the file.
 func (l *loader) compiles(t Text, scope gate.Scope) bool {
 	if hs := holes(t.Value); len(hs) > 0 {
-		l.report(t.at(hs[0].start, hs[0].end-hs[0].start), "L0111", "a rule reads facts by their name, without ${{ }}", "write "+strings.TrimSpace(hs[0].raw))
+		l.report(t.at(hs[0].start, hs[0].end-hs[0].start), "L0111", "a rule reads facts by their name, without ${{ }}", "write "+hs[0].expr)
 		return false
 	}
 	err := gate.CompileIn(t.Value, scope)

@@ -42,7 +42,7 @@ func (l *loader) python(n *PythonNode) pipeline.Python {
 
 // Bounds of one file (SECURITY B17), far above what people write.
 const (
-	maxSteps   = 1000
+	maxSteps   = 10_000
 	maxOutputs = 100   // of a step
 	maxCommand = 65536 // characters
 )
@@ -57,6 +57,7 @@ func (l *loader) translateSteps() {
 		if d, clash := l.datasets[e.Key.Value]; clash {
 			l.report(e.Key.At, "L0109", fmt.Sprintf("step %q has the name of a dataset", e.Key.Value), fmt.Sprintf("rename one of them; the dataset is in line %d", d.Pos.Line))
 		}
+		l.place[e.Key.Value] = i
 		l.steps[e.Key.Value] = &e.Value
 		l.order = append(l.order, e.Key.Value)
 	}
@@ -68,36 +69,37 @@ func (l *loader) translateSteps() {
 	}
 	l.sameOutputs()
 	l.cycles()
+	l.laterChecks()
 	l.whoGoesOn()
 }
 
 func (l *loader) step(key Text, n *StepNode) pipeline.StepSpec {
-	s := pipeline.StepSpec{Name: key.Value, Kind: "run", Needs: nil, Code: values(n.Code), Sees: values(n.Sees), Cache: true,
-		Timeout: duration(n.Timeout), Parallel: n.Parallel.Value, Pos: key.At}
+	s := pipeline.StepSpec{Name: key.Value, Kind: "run", Code: values(n.Code), Sees: values(n.Sees), Cache: true,
+		Parallel: n.Parallel.Value, Network: pipeline.Network(n.Network.Value), Retry: l.retry(n.Retry), Limits: l.limits(n.Resources), Pos: key.At}
 	if n.Code.At.Line > 0 && s.Code == nil {
 		s.Code = []string{} // `code: []` is an answer, not a silence
 	}
-	sc := scope{params: l.params}
-	s.Matrix = l.matrix(n, &sc)
-	s.Select = l.selection(n, s.Matrix)
-	if n.Cache.On.At.Line > 0 {
-		s.Cache = n.Cache.On.Value
+	l.times(n, &s)
+	l.matrix(n, &s)
+	sc := scope{params: l.params, step: s.Name}
+	sc.matrix = n.Matrix.names()
+	if s.HasMatrix() {
+		sc.cells = pipeline.Cells(s)
 	}
+	s.Select = l.selection(n, s)
+	s.If = l.condition(n.If, sc)
 	if n.Workdir.Given() {
-		if s.Workdir = l.path(n.Workdir, "the workdir"); s.Workdir != "" && !l.there(s.Workdir) {
-			l.report(n.Workdir.At, "L0125", fmt.Sprintf("there is no folder %q", s.Workdir), l.nearFile(s.Workdir, "workdir is the folder in which the command starts"))
-		}
-		if s.Workdir == "." {
-			s.Workdir = ""
-		}
+		s.Workdir = l.workdir(n.Workdir)
 	}
 	if n.Python != nil {
 		p := l.python(n.Python)
 		s.Python = &p
 	}
 	l.stepFiles(n, &s)
-	l.stepEnv(n, &s, sc)
+	s.Env, s.Vars = l.env(n.Env, sc, s.Vars)
+	l.stepSecrets(n, &s)
 	l.stepWork(key, n, &s, sc)
+	l.services(n, &s, sc)
 	l.stepInputs(n, &s)
 	for _, t := range n.Code.Items {
 		l.path(t, "a code pattern")
@@ -108,65 +110,152 @@ func (l *loader) step(key Text, n *StepNode) pipeline.StepSpec {
 	return s
 }
 
-// stepWork is what the step does: a command or a built-in.
+func (l *loader) workdir(t Text) string {
+	dir := l.path(t, "the workdir")
+	if dir != "" && !l.there(dir) {
+		l.report(t.At, "L0125", fmt.Sprintf("there is no folder %q", dir), l.nearFile(dir, "workdir is the folder in which the command starts"))
+	}
+	if dir == "." {
+		return ""
+	}
+	return dir
+}
+
+// stepWork is what the step does: a command, a notebook or a built-in.
 func (l *loader) stepWork(key Text, n *StepNode, s *pipeline.StepSpec, sc scope) {
 	shell, argv := n.Run.Shell, n.Run.Argv
 	runs := shell.Given() || argv.At.Line > 0
-	switch {
-	case runs && n.Uses.Given():
-		l.report(n.Uses.At, "L0105", fmt.Sprintf("step %q has both run and uses", key.Value), "keep one of them")
-		return
-	case !runs && !n.Uses.Given() && !n.Notebook.Given():
-		if !l.hasProblemIn(n.At.Line) && !l.hasProblemIn(key.At.Line) {
-			l.report(key.At, "L0103", fmt.Sprintf("step %q does nothing: it has neither run nor uses", key.Value), "run: python script.py")
+	var named []Text
+	for _, t := range []struct {
+		name  string
+		at    lastro.Pos
+		given bool
+	}{{"run", runAt(n), runs}, {"uses", n.Uses.At, n.Uses.Given()}, {"notebook", n.Notebook.At, n.Notebook.Given()}} {
+		if t.given {
+			named = append(named, Text{Value: t.name, At: t.at})
 		}
-		return
-	case n.With.Given() && !n.Uses.Given():
-		l.report(n.With.At, "L0105", "with belongs to uses, and this step runs a command", "give the command its values as arguments: --depth ${{ params.depth }}")
 	}
 	switch {
-	case len(shell.Value) > maxCommand:
-		l.report(shell.At, "L0106", fmt.Sprintf("a command has at most %d characters", maxCommand), "put it into a script")
+	case len(named) > 1:
+		l.report(named[1].At, "L0105", fmt.Sprintf("step %q has both %s and %s", key.Value, named[0].Value, named[1].Value), "keep one of them")
+		return
+	case len(named) == 0:
+		if !l.hasProblemIn(n.At.Line) && !l.hasProblemIn(key.At.Line) {
+			l.report(key.At, "L0103", fmt.Sprintf("step %q does nothing: it has neither run nor uses nor notebook", key.Value), "run: python script.py")
+		}
+		return
+	case n.With.Given() && runs:
+		l.report(n.With.At, "L0105", "with belongs to uses and notebook, and this step runs a command", "give the command its values as arguments: --depth ${{ params.depth }}")
+	}
+	switch {
 	case shell.Given():
-		if strings.TrimSpace(shell.Value) == "" {
-			l.report(shell.At, "L0105", "the command is empty", "run: python script.py")
-		}
-		s.Shell, s.Vars = l.compileShell(shell, sc, s.Vars)
-		l.script(shell, strings.Fields(firstCommand(shell.Value)), s)
-	case argv.At.Line > 0:
-		if len(argv.Items) == 0 {
-			l.report(argv.At, "L0105", "the command is empty", `run: [python, script.py]`)
-		}
-		single := sc
-		single.single = true
-		for _, t := range argv.Items {
-			for _, h := range holes(t.Value) {
-				if l.check(t, h, single) {
-					s.Vars, _ = withVar(s.Vars, h.expr)
-				}
-			}
-		}
-		s.Argv = values(argv)
-		if len(argv.Items) > 0 {
-			l.script(argv.Items[min(1, len(argv.Items)-1)], s.Argv, s)
-		}
-	case n.Uses.Given():
+		l.shell(shell, s, sc)
+	case runs:
+		l.argv(argv, s, sc)
+	case n.Notebook.Given():
+		s.Kind = "notebook"
+		l.notebook(n, s, sc)
+	default:
 		s.Kind = l.uses(n.Uses)
-		for _, t := range n.With.texts {
-			l.checkAll(t, sc)
+		s.With = l.with(n.With, sc)
+	}
+}
+
+func runAt(n *StepNode) lastro.Pos {
+	if n.Run.Shell.Given() {
+		return n.Run.Shell.At
+	}
+	return n.Run.Argv.At
+}
+
+func (l *loader) shell(t Text, s *pipeline.StepSpec, sc scope) {
+	switch {
+	case len(t.Value) > maxCommand:
+		l.report(t.At, "L0106", fmt.Sprintf("a command has at most %d characters", maxCommand), "put it into a script")
+		return
+	case strings.TrimSpace(t.Value) == "":
+		l.report(t.At, "L0105", "the command is empty", "run: python script.py")
+	}
+	s.Shell, s.Vars = l.compileShell(t, sc, s.Vars)
+	l.script(t, strings.Fields(firstCommand(t.Value)), s)
+}
+
+func (l *loader) argv(list List[Text], s *pipeline.StepSpec, sc scope) {
+	if len(list.Items) == 0 {
+		l.report(list.At, "L0105", "the command is empty", `run: [python, script.py]`)
+		return
+	}
+	for i, t := range list.Items {
+		if hs := holes(t.Value); i == 0 && len(hs) > 0 {
+			l.report(t.at(hs[0].start, hs[0].end-hs[0].start), "L0113", "the program that runs cannot be the value of an expression", "name it; values are its arguments")
+			continue
 		}
-		with := n.With.Value
-		if with == nil {
-			with = map[string]any{}
+		s.Vars = l.template(t, sc, s.Vars)
+	}
+	s.Argv = values(list)
+	l.script(list.Items[min(1, len(list.Items)-1)], s.Argv, s)
+}
+
+// template checks a text whose expressions the engine replaces when the step
+// starts; each is a variable of the step too, so that it counts for the cache.
+func (l *loader) template(t Text, sc scope, vars []pipeline.Var) []pipeline.Var {
+	sc.single = true
+	for _, h := range holes(t.Value) {
+		if l.check(t, h, sc) {
+			vars, _ = withVar(vars, h.expr)
 		}
-		if _, ok := with.(map[string]any); !ok {
-			l.report(n.With.At, "L0105", `"with" wants an object`, "with: {key: value}")
+	}
+	return vars
+}
+
+// with reads the settings of a built-in step.
+func (l *loader) with(a Any, sc scope) json.RawMessage {
+	sc.planned = true
+	for _, t := range a.texts {
+		l.checkAll(t, sc)
+	}
+	with := a.Value
+	if with == nil {
+		with = map[string]any{}
+	}
+	if _, ok := with.(map[string]any); !ok {
+		l.report(a.At, "L0105", `"with" wants an object`, "with: {key: value}")
+	}
+	raw, err := json.Marshal(with)
+	if err != nil {
+		l.report(a.At, "L0105", "with cannot be read: "+err.Error(), "")
+	}
+	return raw
+}
+
+// notebook reads the path of a notebook and what it gets: with, else all params.
+func (l *loader) notebook(n *StepNode, s *pipeline.StepSpec, sc scope) {
+	p := l.path(n.Notebook, "the notebook")
+	switch {
+	case p == "":
+		return
+	case !strings.HasSuffix(p, ".ipynb"):
+		l.report(n.Notebook.At, "L0106", fmt.Sprintf("%q is no notebook: its name does not end with .ipynb", p), "a script is run with  run: python "+p)
+	case !l.there(p) && !l.made(p):
+		l.report(n.Notebook.At, "L0126", fmt.Sprintf("there is no notebook %q", p), l.nearFile(p, "paths are relative to the folder of lastro.yaml"))
+	}
+	params := map[string]any{}
+	if n.With.Given() {
+		if raw := l.with(n.With, sc); json.Unmarshal(raw, &params) != nil {
+			return // that it is no object is reported
 		}
-		raw, err := json.Marshal(with)
-		if err != nil {
-			l.report(n.With.At, "L0105", "with cannot be read: "+err.Error(), "")
+	} else {
+		for name := range l.params {
+			params[name] = "${{ params." + name + " }}"
 		}
-		s.With = raw
+	}
+	raw, err := json.Marshal(map[string]any{"path": p, "params": params})
+	if err != nil {
+		l.report(n.With.At, "L0105", "with cannot be read: "+err.Error(), "")
+	}
+	s.With = raw
+	if s.Code != nil && !slices.Contains(s.Code, p) {
+		s.Code = append(s.Code, p)
 	}
 }
 
@@ -303,84 +392,74 @@ func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
 			s.Metrics = append(s.Metrics, p)
 		}
 	}
+	for _, t := range n.Plots.Items {
+		if p := l.path(t, "the plot"); p != "" {
+			if !slices.Contains(plotForms, strings.ToLower(path.Ext(p))) {
+				l.report(t.At, "L0106", fmt.Sprintf("%q is no plot that pages can show", p), "its name ends with "+strings.Join(plotForms, ", "))
+			}
+			s.Plots = append(s.Plots, p)
+		}
+	}
 	if n.Reports == nil {
 		return
 	}
 	s.Reports = map[string]string{}
-	for name, t := range map[string]Text{"junit": n.Reports.JUnit, "gotest": n.Reports.GoTest} {
+	for name, t := range map[string]Text{"junit": n.Reports.JUnit, "gotest": n.Reports.GoTest, "sarif": n.Reports.SARIF, "coverage": n.Reports.Coverage} {
 		if t.Given() {
 			s.Reports[name] = l.path(t, "the report")
 		}
 	}
 }
 
+var plotForms = []string{".json", ".csv", ".svg", ".png"}
+
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// stepEnv keeps literal values in Env; a value that is one expression becomes
-// a variable.
-func (l *loader) stepEnv(n *StepNode, s *pipeline.StepSpec, sc scope) {
-	sc.single = true
-	for _, e := range n.Env.Entries {
-		switch name := e.Key.Value; {
-		case !envName.MatchString(name):
-			l.report(e.Key.At, "L0106", fmt.Sprintf("%q is no name for an environment variable", name), "use letters, digits and _")
-		case strings.HasPrefix(name, "LASTRO_") || strings.HasPrefix(name, "MLFLOW_"):
-			l.report(e.Key.At, "L0106", fmt.Sprintf("%s is set by lastro", name), "choose another name")
+// variable reports a name that no environment variable of a step may have.
+func (l *loader) variable(t Text) bool {
+	switch name := t.Value; {
+	case !envName.MatchString(name):
+		l.report(t.At, "L0106", fmt.Sprintf("%q is no name for an environment variable", name), "use letters, digits and _")
+	case strings.HasPrefix(name, "LASTRO_") || strings.HasPrefix(name, "MLFLOW_"):
+		l.report(t.At, "L0106", fmt.Sprintf("%s is set by lastro", name), "choose another name")
+	default:
+		return true
+	}
+	return false
+}
+
+// env keeps the values of environment variables. One that is an expression and
+// nothing else becomes a variable of the step; in others the engine replaces
+// the expressions when the step starts.
+func (l *loader) env(m Map[Text], sc scope, vars []pipeline.Var) (map[string]string, []pipeline.Var) {
+	var env map[string]string
+	for _, e := range m.Entries {
+		if !l.variable(e.Key) {
+			continue
 		}
-		hs := holes(e.Value.Value)
-		if len(hs) == 1 && hs[0].end-hs[0].start == len([]rune(strings.TrimSpace(e.Value.Value))) {
-			if l.check(e.Value, hs[0], sc) {
-				s.Vars = append(s.Vars, pipeline.Var{Name: e.Key.Value, Expr: hs[0].expr})
+		t := e.Value
+		if strings.ContainsRune(t.Value, 0) {
+			l.report(t.At, "L0106", "an environment variable cannot hold a NUL character", "")
+			continue
+		}
+		single := sc
+		single.single = true
+		if hs := holes(t.Value); len(hs) == 1 && hs[0].closed && hs[0].end-hs[0].start == len([]rune(t.Value)) {
+			if l.check(t, hs[0], single) {
+				vars = append(vars, pipeline.Var{Name: e.Key.Value, Expr: hs[0].expr})
 			}
 			continue
 		}
-		if len(hs) > 0 {
-			l.unsupported(e.Value.at(hs[0].start, hs[0].end-hs[0].start), "text around an expression in env", "give the expression a variable of its own and join them in the script")
-			continue
+		vars = l.template(t, sc, vars)
+		if env == nil {
+			env = map[string]string{}
 		}
-		if s.Env == nil {
-			s.Env = map[string]string{}
-		}
-		s.Env[e.Key.Value] = e.Value.Value
+		env[e.Key.Value] = t.Value
 	}
+	return env, vars
 }
 
-func (l *loader) matrix(n *StepNode, sc *scope) []pipeline.Axis {
-	var out []pipeline.Axis
-	cells := 1
-	for _, e := range n.Matrix.Entries {
-		axis := pipeline.Axis{Name: e.Key.Value}
-		if !envName.MatchString(e.Key.Value) {
-			l.report(e.Key.At, "L0106", fmt.Sprintf("%q is no name for an axis", e.Key.Value), "use letters, digits and _")
-		}
-		for _, v := range e.Value.Values.Items {
-			switch v.Value.(type) {
-			case string, bool, int64, uint64, float64:
-				if slices.Contains(axis.Values, v.Value) {
-					l.report(v.At, "L0109", fmt.Sprintf("%v is twice in axis %q", v.Value, axis.Name), "keep one")
-				}
-				axis.Values = append(axis.Values, v.Value)
-			default:
-				l.report(v.At, "L0105", fmt.Sprintf("axis %q wants numbers, texts or true and false", axis.Name), "")
-			}
-		}
-		if len(e.Value.Values.Items) == 0 && e.Value.Values.At.Line > 0 {
-			l.report(e.Key.At, "L0105", fmt.Sprintf("axis %q has no values", axis.Name), "such as [1, 2]")
-		}
-		cells *= max(1, len(axis.Values))
-		sc.matrix = append(sc.matrix, axis.Name)
-		out = append(out, axis)
-	}
-	if cells > maxCells {
-		l.report(n.Matrix.At, "L0106", fmt.Sprintf("the matrix has %d cells; at most %d run", cells, maxCells), "")
-	}
-	return out
-}
-
-// maxCells bounds a matrix: SECURITY B17.
-const maxCells = 1000
-
-func (l *loader) selection(n *StepNode, axes []pipeline.Axis) *pipeline.Select {
+func (l *loader) selection(n *StepNode, of pipeline.StepSpec) *pipeline.Select {
 	if n.Select == nil {
 		return nil
 	}
@@ -388,17 +467,17 @@ func (l *loader) selection(n *StepNode, axes []pipeline.Axis) *pipeline.Select {
 	if s.Goal == "" {
 		s.Goal = "max"
 	}
-	if len(axes) == 0 {
+	if !of.HasMatrix() {
+		if n.Matrix.At.Line > 0 {
+			return s // what is wrong with it is reported
+		}
 		l.report(n.Select.At, "L0105", "select chooses a cell of a matrix, and this step has none", "add matrix:, or remove select:")
 		return s
 	}
 	if s.Best != "" && (!strings.HasPrefix(s.Best, "metrics.") || s.Best == "metrics.") {
 		l.report(n.Select.Best.At, "L0121", fmt.Sprintf("select cannot go by %q", s.Best), "it goes by a metric that the step writes: metrics.NAME")
 	}
-	var names []string
-	for _, a := range axes {
-		names = append(names, a.Name)
-	}
+	names := n.Matrix.names()
 	if s.AverageOver != "" && !slices.Contains(names, s.AverageOver) {
 		l.report(n.Select.AverageOver.At, "L0121", fmt.Sprintf("%q is no axis of the matrix", s.AverageOver), didYouMean(s.AverageOver, names))
 	}

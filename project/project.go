@@ -25,6 +25,7 @@ type Project struct {
 	Name         string
 	Description  string
 	Owners       []string
+	Secrets      []string // names that steps may ask for
 	Pipeline     pipeline.Spec
 	Datasets     []data.Spec    // in the order of the file
 	Model        *registry.Spec // nil = nothing is registered

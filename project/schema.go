@@ -50,6 +50,8 @@ func (g *schemaWriter) of(t reflect.Type, f field) schema {
 		return schema{"anyOf": []any{g.text(f), schema{"type": "array", "items": g.text(f)}}}
 	case reflect.TypeFor[Any]():
 		return typed(f.types)
+	case reflect.TypeFor[MatrixNode]():
+		return matrixSchema()
 	}
 	name := t.Name()
 	switch {
@@ -128,6 +130,9 @@ func (g *schemaWriter) forms(t reflect.Type, f field) schema {
 		case sf.form != "":
 			sf.name = f.name
 			any = append(any, g.of(t.Field(i).Type, sf))
+			if sf.has("null") {
+				any = append(any, schema{"type": "null"})
+			}
 		case sf.name != "":
 			keys = true
 		}

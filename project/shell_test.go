@@ -48,6 +48,7 @@ func TestCompileShell(t *testing.T) {
 		`[[ ${{ params.x }} == a* ]]`:                                `[[ "$LASTRO_EXPR_1" == a* ]]`,
 		`export X=${{ params.x }}`:                                   `export X="$LASTRO_EXPR_1"`,
 		`echo $((1 + 2)) ${{ params.x }}`:                            `echo $((1 + 2)) "$LASTRO_EXPR_1"`,
+		`a ${{ params.x * 2 }} "${{ params.y == 2 ? "}}" : "a" }}"`:  `a "$LASTRO_EXPR_1" "${LASTRO_EXPR_2}"`,
 		`(cd a; b ${{ params.x }}); c`:                               `(cd a; b "$LASTRO_EXPR_1"); c`,
 	} {
 		got, _, ids := compileFor(t, command)
@@ -81,10 +82,13 @@ func TestCompileShellRefuses(t *testing.T) {
 		`printf -v ${{ params.x }} a`:             "L0113",
 		`a ${{ params.nope }}`:                    "L0112",
 		`a ${{ parms.x }}`:                        "L0111",
-		`a ${{ params.x + 1 }}`:                   "L0111",
+		`a ${{ params.x + }}`:                     "L0111",
+		`a ${{ params.x + "b" }}`:                 "L0111",
+		`a ${{ [params.x] }}`:                     "L0112",
+		`a ${{ }}`:                                "L0111",
 		`a ${{ params.x`:                          "L0111",
 		`a ${{ matrix.depth }}`:                   "L0112",
-		`a ${{ secrets.TOKEN }}`:                  "L0108",
+		`a ${{ secrets.TOKEN }}`:                  "L0111",
 	} {
 		if _, _, ids := compileFor(t, command); strings.Join(ids, " ") != want {
 			t.Errorf("%s gives %v, want %s", command, ids, want)

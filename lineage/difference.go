@@ -31,6 +31,7 @@ type FileDifference struct {
 	Added   int    `json:"added"` // lines
 	Removed int    `json:"removed"`
 	Binary  bool   `json:"binary,omitempty"`
+	Unknown bool   `json:"unknown,omitempty"` // the lines could not be compared
 	Unified string `json:"unified,omitempty"` // when asked for
 }
 

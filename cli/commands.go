@@ -33,6 +33,7 @@ type commands struct {
 	Run  runCmd  `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
 	Logs logsCmd `cmd:"" group:"work" help:"Print what a step of a run printed."`
 	Ls   lsCmd   `cmd:"" group:"work" help:"List runs, models, data or what is live."`
+	Diff diffCmd `cmd:"" group:"work" help:"Say what differs between two runs: what went in, then the effect."`
 
 	Explain explainCmd `cmd:"" group:"understand" help:"Say in plain words what this project does."`
 	Why     whyCmd     `cmd:"" group:"understand" help:"Say why a version serves or not, or why a step ran again."`

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"lastro"
 )
@@ -63,8 +64,8 @@ func (t Task) Check() error {
 		return lastro.Errorf(lastro.EInvalid, "task %q: "+format, append([]any{t.ID}, args...)...)
 	}
 	switch {
-	case t.ID == "":
-		return bad("it has no id")
+	case t.ID == "" || !utf8.ValidString(t.ID):
+		return bad("it has no id, or one that is not UTF-8")
 	case len(t.Argv) == 0 || t.Argv[0] == "":
 		return bad("it has no program")
 	case t.Timeout < 0:

@@ -301,7 +301,7 @@ func TestDeepDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantExit(t, e, "step", exec.Exited, 2)
-	for name, want := range map[string]fs.FileMode{"": 0o700, tasksDir: 0o700, socketFile: 0o600, logFile: 0o600} {
+	for name, want := range map[string]fs.FileMode{"": 0o700, recordFile: 0o600, socketFile: 0o600, logFile: 0o600} {
 		if fi, err := os.Stat(filepath.Join(dir, name)); err != nil || fi.Mode().Perm() != want {
 			t.Errorf("%q: %v, %v; want %o", name, fi.Mode(), err, want)
 		}

@@ -98,25 +98,23 @@ func allProcs() []proc {
 }
 
 // children returns the direct children of this process but the known ones,
-// dead ones that are not reaped included.
+// dead ones that are not reaped included. Who loses its parent becomes a child
+// of the first living thread of its subreaper, which is the one that has the
+// process's own number (kernel/exit.c, find_new_reaper): only its list is read.
 func children(known map[int]bool) []proc {
 	var mine []proc
-	threads, _ := os.ReadDir("/proc/self/task")
-	read := false
-	for _, th := range threads {
-		b, err := os.ReadFile("/proc/self/task/" + th.Name() + "/children")
-		read = read || err == nil
-		for _, f := range strings.Fields(string(b)) {
-			pid, _ := strconv.Atoi(f)
-			if known[pid] {
-				continue
-			}
-			if p, ok := readProc(pid); ok {
-				mine = append(mine, p)
-			}
+	self := strconv.Itoa(os.Getpid())
+	b, err := os.ReadFile("/proc/self/task/" + self + "/children")
+	for _, f := range strings.Fields(string(b)) {
+		pid, _ := strconv.Atoi(f)
+		if known[pid] {
+			continue
+		}
+		if p, ok := readProc(pid); ok {
+			mine = append(mine, p)
 		}
 	}
-	if read {
+	if err == nil {
 		return mine
 	}
 	for _, p := range allProcs() { // a kernel without CONFIG_PROC_CHILDREN; without the dead, which are reaped anyway

@@ -122,11 +122,7 @@ func deadChild() int {
 // them as lost. The kernel killed their first processes with the supervisor;
 // the mark finds what those had started.
 func (s *supervisor) bury() error {
-	recs, err := s.records.list()
-	if err != nil {
-		return err
-	}
-	for _, r := range recs {
+	for _, r := range s.records.list() {
 		if r.Exit != nil {
 			continue
 		}
@@ -134,10 +130,10 @@ func (s *supervisor) bury() error {
 			killAll(r)
 		}
 		lost := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Start.Started, Ended: time.Now().UTC()}
-		if err := s.records.end(r.Start.ID, lost); err != nil {
+		if err := s.records.add(record{ID: r.ID, Exit: &lost}); err != nil {
 			return err
 		}
-		s.log.Warn("task lost with its supervisor", "task", r.Start.ID)
+		s.log.Warn("task lost with its supervisor", "task", r.ID)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
 	case opStop:
 		err = s.cancel(req.ID, req.Why)
 	case opList:
-		rep.List, err = s.list()
+		rep.List = s.list()
 	case opForget:
 		err = s.forget(req.ID)
 	default:
@@ -116,10 +116,6 @@ func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
 	}
 	rep.Err = toWire(err)
 	_ = p.send(rep)
-}
-
-func unknown(id string) error {
-	return lastro.Errorf(lastro.ENotFound, "task %q was never started, or was forgotten", id)
 }
 
 func (s *supervisor) wait(ctx context.Context, id string) (*exec.Exit, error) {
@@ -137,11 +133,10 @@ func (s *supervisor) wait(ctx context.Context, id string) (*exec.Exit, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	e, err := s.records.exit(id)
-	if e == nil && err == nil {
-		err = unknown(id)
+	if e := s.records.exit(id); e != nil {
+		return e, nil
 	}
-	return e, err
+	return nil, unknown(id)
 }
 
 func (s *supervisor) cancel(id, why string) error {
@@ -151,20 +146,19 @@ func (s *supervisor) cancel(id, why string) error {
 		s.stop(t, exec.Cancelled, why)
 		return nil
 	}
-	e, err := s.records.exit(id)
-	if e == nil && err == nil {
-		err = unknown(id)
+	if s.records.exit(id) == nil {
+		return unknown(id)
 	}
-	return err
+	return nil
 }
 
-func (s *supervisor) list() ([]exec.Status, error) {
-	recs, err := s.records.list()
+func (s *supervisor) list() []exec.Status {
+	recs := s.records.list()
 	all := make([]exec.Status, len(recs))
 	for i, r := range recs {
-		all[i] = exec.Status{ID: r.Start.ID, Exit: r.Exit}
+		all[i] = exec.Status{ID: r.ID, Exit: r.Exit}
 	}
-	return all, err
+	return all
 }
 
 func (s *supervisor) forget(id string) error {

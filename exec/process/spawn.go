@@ -122,11 +122,6 @@ func (s *supervisor) spawn(t *task, spec *exec.Task) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return 0, err
-	}
-	defer null.Close()
 	out, err := s.output(t, spec)
 	if err != nil {
 		return 0, err
@@ -134,7 +129,7 @@ func (s *supervisor) spawn(t *task, spec *exec.Task) (int, error) {
 	if out != t.log {
 		defer out.Close()
 	}
-	l := &program{path: path, argv: spec.Argv, files: []*os.File{null, out, out}}
+	l := &program{path: path, argv: spec.Argv, files: []*os.File{s.null, out, out}}
 	l.attr = syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	defer l.close()
 	if err := s.confine(t, spec, l); err != nil {

@@ -23,7 +23,7 @@ const (
 	lockFile   = "supervisor.lock" // flock: who holds it is the supervisor
 	socketFile = "supervisor.sock"
 	logFile    = "supervisor.log"
-	tasksDir   = "tasks"
+	recordFile = "tasks.jsonl"
 )
 
 // readyVar names the descriptor on which a supervisor that Open started says
@@ -40,10 +40,11 @@ type supervisor struct {
 	opts    SupervisorOptions
 	log     *slog.Logger
 	boot    string
-	records records
+	records *records
 	stalls  stalls
 	groups  groups
 	logs    logSync
+	null    *os.File // /dev/null, what tasks read
 	forward *forwarder
 	life    context.Context // ends with the supervisor
 	quit    context.CancelCauseFunc
@@ -98,7 +99,7 @@ func runSupervisor(ctx context.Context, opts SupervisorOptions, ready *os.File) 
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	syscall.Umask(0o077)
-	if err := os.MkdirAll(filepath.Join(opts.Dir, tasksDir), 0o700); err != nil {
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return err
 	}
 	lock, err := takeLock(filepath.Join(opts.Dir, lockFile))
@@ -115,9 +116,19 @@ func runSupervisor(ctx context.Context, opts SupervisorOptions, ready *os.File) 
 	ctx, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
 
+	recs, err := openRecords(filepath.Join(opts.Dir, recordFile))
+	if err != nil {
+		return err
+	}
+	defer recs.close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
 	s := &supervisor{
-		opts: opts, log: log, boot: bootID(), quit: quit,
-		records: records{filepath.Join(opts.Dir, tasksDir)},
+		opts: opts, log: log, boot: bootID(), quit: quit, null: null,
+		records: recs,
 		stalls:  stalls{all: map[string]*stall{}},
 		groups:  findGroups(),
 		logs:    logSync{logs: map[*os.File]*logState{}},

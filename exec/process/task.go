@@ -25,7 +25,6 @@ type task struct {
 	mark    uint64
 	first   pidRecord // PID 0 while it is being started
 	started time.Time
-	record  *os.File
 	log     *os.File
 	cell    cell          // what keeps it apart and to its limits
 	masked  chan struct{} // closed when the masked output is all in the log; nil without secrets
@@ -90,8 +89,8 @@ func (s *supervisor) admit(id string) (*task, error) {
 	if s.live[id] != nil {
 		return nil, nil
 	}
-	if e, err := s.records.exit(id); e != nil || err != nil {
-		return nil, err
+	if s.records.exit(id) != nil {
+		return nil, nil
 	}
 	t := &task{id: id, mark: newMark(), started: time.Now(), done: make(chan struct{})}
 	s.live[id] = t
@@ -113,8 +112,7 @@ func (s *supervisor) prepare(t *task, spec *exec.Task) error {
 	if t.log, err = os.OpenFile(spec.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		return err
 	}
-	t.record, err = s.records.begin(startRecord{ID: t.id, Started: t.started.UTC(), Mark: t.mark, Boot: s.boot})
-	return err
+	return s.records.add(record{ID: t.id, Start: &startRecord{Started: t.started.UTC(), Mark: t.mark, Boot: s.boot}})
 }
 
 // adopt takes charge of the process that was started for t; s.mu is held. Who
@@ -124,7 +122,7 @@ func (s *supervisor) adopt(ctx context.Context, t *task, pid int, timeout time.D
 	if p, ok := readStat(pid); ok {
 		t.first.Birth = p.birth
 	}
-	if err := add(t.record, record{First: &t.first}); err != nil {
+	if err := s.records.add(record{ID: t.id, First: &t.first}); err != nil {
 		s.log.WarnContext(ctx, "process id not recorded", "task", t.id, "err", err)
 	}
 	if timeout > 0 {
@@ -306,7 +304,7 @@ func (s *supervisor) finish(t *task, e exec.Exit) {
 // cannot be written (a full disk), those who wait now still learn the truth;
 // later ones find it lost.
 func (s *supervisor) conclude(t *task, e exec.Exit) {
-	if err := add(t.record, record{Exit: &e}); err != nil {
+	if err := s.records.add(record{ID: t.id, Exit: &e}); err != nil {
 		s.log.Error("exit record not written", "task", t.id, "exit", e.String(), "err", err)
 	}
 	t.exit = e
@@ -318,9 +316,6 @@ func (s *supervisor) remove(t *task) {
 	close(t.done)
 	delete(s.live, t.id)
 	s.rearm()
-	if t.record != nil {
-		t.record.Close()
-	}
 	if t.log != nil {
 		s.logs.ended(t.log)
 	}

@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -26,45 +25,65 @@ var runFilterOne = pipeline.RunFilter{Limit: 1}
 type server struct {
 	house *House
 	url   string
-	queue chan queued
+	queue chan followed
 
-	mu      sync.Mutex
-	cancels map[int64]context.CancelCauseFunc
-	news    map[string]string // what each environment's monitor saw last
+	mu   sync.Mutex
+	busy map[int64]bool    // runs that are under way, or being decided on
+	news map[string]string // what each environment's monitor saw last
 	// troubles are what the loops fail with now, by loop.
 	troubles map[string]string
 }
 
-// queued is a run that waits for its turn; number gets its number once it has one.
-type queued struct {
-	ctx    context.Context // of who asked: a run that nobody waits for any more does not begin
-	req    RunRequest
-	number chan numbered
-}
-
-type numbered struct {
-	run int64
-	err error
+// followed is a run whose end has consequences: its model is decided on and
+// offered to the environments.
+type followed struct {
+	run     int64
+	project *project.Project
+	actor   lastro.Actor
 }
 
 func newServer(h *House, url string) *server {
-	return &server{house: h, url: url, queue: make(chan queued, 100), cancels: map[int64]context.CancelCauseFunc{}, news: map[string]string{}, troubles: map[string]string{}}
+	return &server{house: h, url: url, queue: make(chan followed, 100), busy: map[int64]bool{}, news: map[string]string{}, troubles: map[string]string{}}
 }
 
-// submit queues a run and waits until it has a number, cannot start, or ctx
-// ends. A run that has begun by then goes on.
+// submit plans and queues a run and returns its number; it is carried out
+// whether or not anybody waits for it.
 func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
-	q := queued{ctx: ctx, req: req, number: make(chan numbered, 1)}
-	select {
-	case s.queue <- q:
-	default:
-		return 0, lastro.Errorf(lastro.EConflict, "a hundred runs wait already")
-	}
-	select {
-	case n := <-q.number:
-		return n.run, n.err
-	case <-ctx.Done():
+	h := s.house
+	h.running.Lock()
+	defer h.running.Unlock()
+	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
+	}
+	if run, ok, err := h.retrainRun(ctx, req.once); ok || err != nil {
+		return run, err // asked for twice while the first was planned
+	}
+	if req.Notes == nil {
+		req.Notes = func(line string) { h.Log.Info("preparing", "line", line) }
+	}
+	w, err := h.workshop(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	p, err := h.plan(ctx, w, req)
+	if err != nil {
+		out, err := h.refused(ctx, w, req, err)
+		return out.Run.Number, err
+	}
+	run, err := h.engine().Submit(ctx, p, nil)
+	if err != nil {
+		return 0, err
+	}
+	s.setBusy(run.Number, true)
+	s.queue <- followed{run.Number, w.project, req.Actor}
+	return run.Number, nil
+}
+
+func (s *server) setBusy(run int64, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[run] = is; !is {
+		delete(s.busy, run)
 	}
 }
 
@@ -102,39 +121,42 @@ func (s *server) loadNow(ctx context.Context) error {
 	return h.use(ctx, p)
 }
 
-// runLoop carries out queued runs, one after the other.
+// runLoop lets the engine work and follows the runs that were submitted. When
+// the server stops, steps go on under their supervisor and the next server
+// takes over.
 func (s *server) runLoop(ctx context.Context) error {
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	runs.Go(func() {
+		_ = s.every(ctx, time.Second, 30*time.Second, "the engine", s.house.engine().Work)
+	})
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case q := <-s.queue:
-			s.carryOut(ctx, q)
+		case f := <-s.queue:
+			runs.Go(func() { s.conclude(ctx, f) })
 		}
 	}
 }
 
-// carryOut runs one request. When the server stops, the steps go on under
-// their supervisor and the next server takes over.
-func (s *server) carryOut(ctx context.Context, q queued) {
-	if err := q.ctx.Err(); err != nil {
-		q.number <- numbered{0, err}
-		return
+// conclude waits for the end of a run and does what follows from it.
+func (s *server) conclude(ctx context.Context, f followed) {
+	defer s.setBusy(f.run, false)
+	h := s.house
+	var run pipeline.Run
+	err := s.every(ctx, time.Second, 10*time.Second, fmt.Sprintf("run #%d", f.run), func(ctx context.Context) (err error) {
+		run, err = h.engine().Wait(ctx, f.run)
+		return err
+	})
+	if ctx.Err() != nil {
+		return // the next server goes on
 	}
-	if run, ok, err := s.house.retrainRun(ctx, q.req.once); ok || err != nil {
-		q.number <- numbered{run, err} // asked for twice while the first waited
-		return
-	}
-	ctx, stop := detached(ctx)
-	defer stop(nil)
-	watch := &numberer{server: s, q: q, stop: stop}
-	q.req.Observer = watch
-	q.req.Notes = func(line string) { s.house.Log.Info("preparing", "line", line) }
-	out, err := s.house.Run(ctx, q.req)
-	watch.tell(numbered{out.Run.Number, err})
-	s.forget(watch)
-	if err != nil && !errors.Is(err, pipeline.ErrDetach) {
-		s.house.Log.Error("run stopped", "run", out.Run.Number, "err", err)
+	h.running.Lock()
+	out, err := h.conclude(ctx, run, f.project, f.actor)
+	h.running.Unlock()
+	if err != nil {
+		h.Log.Error("the run was not decided", "run", run.Ref(), "err", err)
 		return
 	}
 	s.follow(ctx, out, time.Time{})
@@ -151,66 +173,16 @@ func (s *server) follow(ctx context.Context, out RunResult, since time.Time) {
 	}
 }
 
-// detached is a context whose end tells engines that only this process goes.
-func detached(parent context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
-	stop := context.AfterFunc(parent, func() { cancel(pipeline.ErrDetach) })
-	return ctx, func(cause error) { stop(); cancel(cause) }
-}
-
-// numberer hears the number of a run that has just begun.
-type numberer struct {
-	server *server
-	q      queued
-	stop   context.CancelCauseFunc
-	once   sync.Once
-	run    int64 // guarded by server.mu
-}
-
-func (n *numberer) tell(v numbered) { n.once.Do(func() { n.q.number <- v }) }
-
-// RunChanged implements pipeline.Observer.
-func (n *numberer) RunChanged(r pipeline.Run) {
-	if r.Number == 0 {
-		return
-	}
-	n.server.mu.Lock()
-	n.server.cancels[r.Number] = n.stop
-	n.run = r.Number
-	n.server.mu.Unlock()
-	n.tell(numbered{r.Number, nil})
-}
-
-// StepChanged implements pipeline.Observer.
-func (n *numberer) StepChanged(pipeline.StepRun) {}
-
-// LogLine implements pipeline.Observer.
-func (n *numberer) LogLine(int64, string, int, string) {}
-
-func (s *server) forget(n *numberer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.cancels, n.run)
-}
-
 // Deciding implements api.Actions.
 func (s *server) Deciding(run int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, busy := s.cancels[run]
-	return busy
+	return s.busy[run]
 }
 
 // CancelRun implements api.Actions.
-func (s *server) CancelRun(_ context.Context, number int64, by lastro.Actor) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stop, ok := s.cancels[number]
-	if !ok {
-		return lastro.Errorf(lastro.EConflict, "run #%d is not running here", number)
-	}
-	stop(fmt.Errorf("cancelled by %s", by))
-	return nil
+func (s *server) CancelRun(ctx context.Context, number int64, by lastro.Actor) error {
+	return s.house.engine().Cancel(ctx, number, fmt.Sprintf("cancelled by %s", by))
 }
 
 // Release implements api.Actions.

@@ -55,7 +55,10 @@ type House struct {
 	// trackOnce starts the door through which steps reach tracking.
 	trackOnce sync.Once
 	trackErr  error
-	running   sync.Mutex // one run at a time
+	running   sync.Mutex // one run is planned, or decided on, at a time
+
+	engineOnce sync.Once
+	pipelines  *pipeline.Engine
 	// submit queues a run in a living server; nil in other commands.
 	submit    func(context.Context, RunRequest) (int64, error)
 	execOnce  sync.Once

@@ -173,28 +173,24 @@ func (s *server) resume(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
-	left, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: p.Name, Unfinished: true, Limit: 1})
+	left, err := h.engine().Unfinished(ctx)
 	if err != nil {
 		return err
 	}
 	if len(left) == 0 {
 		return s.settle(ctx)
 	}
-	run := left[0]
-	h.Log.Info("taking over a run", "run", run.Ref())
-	if _, err := s.submit(ctx, takeOver(run)); err != nil {
-		h.Log.Error("the run could not be taken over", "run", run.Ref(), "err", err)
+	for _, run := range left {
+		h.Log.Info("going on with a run", "run", run.Ref())
+		w, err := h.recorded(ctx, run)
+		if err != nil {
+			h.Log.Error("the run was not taken over", "run", run.Ref(), "err", err)
+			continue
+		}
+		s.setBusy(run.Number, true)
+		s.queue <- followed{run.Number, w.project, run.Actor}
 	}
 	return nil
-}
-
-// takeOverCommit is the commit of a run of older code; "" for one of the
-// folder as it was.
-func takeOverCommit(run pipeline.Run) string {
-	if run.Event["kind"] == "alert" {
-		return run.Git.Commit
-	}
-	return ""
 }
 
 // settle finishes what a crash between the end of the newest run and its offer

@@ -164,9 +164,7 @@ func (h *House) gateFacts(ctx context.Context, run pipeline.Run, p *project.Proj
 		facts["params."+k] = v
 	}
 	for k, v := range run.Event {
-		if k != choice {
-			facts["event."+k] = v
-		}
+		facts["event."+k] = v
 	}
 	for _, d := range run.Datasets {
 		if err := h.dataFacts(ctx, d, p, facts); err != nil {

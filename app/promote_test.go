@@ -22,7 +22,7 @@ func promoteUntil(t *testing.T, h *House, last int) {
 	t.Helper()
 	ctx, by := t.Context(), lastro.Actor("user:ana")
 	req := RunRequest{Actor: by}
-	w, err := h.open(ctx, req)
+	w, err := h.workshop(ctx, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func promoteUntil(t *testing.T, h *House, last int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := w.engine.Run(ctx, p)
+	run, err := h.engine().Run(ctx, p, nil)
 	if err != nil || run.State != pipeline.Succeeded {
 		t.Fatalf("run = %s %s, %v", run.State, run.Reason, err)
 	}

@@ -15,7 +15,6 @@ import (
 	"lastro/project"
 	"lastro/registry"
 	"lastro/source"
-	"lastro/step"
 )
 
 // RunRequest is what a person or trigger asks for.
@@ -28,49 +27,15 @@ type RunRequest struct {
 	Actor   lastro.Actor   `json:"-"`
 	// Commit runs the code of an older commit; "" = the folder as it is.
 	Commit string `json:"commit,omitempty"`
+	Strict bool   `json:"strict,omitempty"` // steps write to their workspace only and reach no network but tracking
 
-	once string // ID of a retrain request, which starts one run only
+	Scope     pipeline.Scope `json:"-"` // part of the cache that it writes to
+	Untrusted bool           `json:"-"` // a stranger's code: no secrets, nothing registered
+	once      string         // ID of a retrain request, which starts one run only
 
 	Observer pipeline.Observer `json:"-"`
 	Notes    func(string)      `json:"-"` // environments being built, warnings
 	Working  func(string)      `json:"-"` // what tools print meanwhile, line by line; nil drops it
-}
-
-// choice is the part of an event that says which steps were asked for.
-const choice = "choice"
-
-// recorded is the event with the choice of steps, so that who takes the run
-// over after a crash carries out the same.
-func (r RunRequest) recorded() map[string]any {
-	if len(r.Only) == 0 && len(r.From) == 0 && !r.NoCache {
-		return r.Event
-	}
-	out := map[string]any{choice: map[string]any{"only": r.Only, "from": r.From, "no_cache": r.NoCache}}
-	for k, v := range r.Event {
-		out[k] = v
-	}
-	return out
-}
-
-// takeOver is the request that a run was made of.
-func takeOver(run pipeline.Run) RunRequest {
-	r := RunRequest{Params: run.Params, Event: run.Event, Actor: run.Actor, Commit: takeOverCommit(run)}
-	c, _ := run.Event[choice].(map[string]any)
-	r.Only, r.From = texts(c["only"]), texts(c["from"])
-	r.NoCache, _ = c["no_cache"].(bool)
-	return r
-}
-
-// texts reads a list of strings that went through JSON.
-func texts(v any) []string {
-	var out []string
-	list, _ := v.([]any)
-	for _, x := range list {
-		if s, ok := x.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // RunResult is a run with what followed from it.
@@ -102,40 +67,9 @@ func (r RunResult) Err() error {
 	return nil
 }
 
-// workshop is an engine with the project and tree of files it works on.
-type workshop struct {
-	project *project.Project
-	engine  *pipeline.Engine
-	tree    *source.Tree
-	git     pipeline.Git
-}
-
-// open prepares an engine for a request.
-func (h *House) open(ctx context.Context, req RunRequest) (*workshop, error) {
-	p, dir := h.Project(), h.Paths.Project
-	if p == nil {
-		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0005", Msg: "this server has no project to run", Hint: "start it in the folder that holds lastro.yaml"}
-	}
-	w := &workshop{project: p, git: h.git(ctx)}
-	var err error
-	if req.Commit != "" && (req.Commit != w.git.Commit || len(w.git.Changed) > 0) {
-		if dir, err = h.checkout(ctx, req.Commit); err != nil {
-			return nil, err
-		}
-		if w.project, err = project.Load(dir); err != nil {
-			return nil, err
-		}
-		w.git = pipeline.Git{Commit: req.Commit, Branch: w.git.Branch, Author: w.git.Author}
-	}
-	if w.tree, err = source.Open(ctx, dir, h.known); err != nil {
-		return nil, err
-	}
-	w.engine = pipeline.NewEngine(pipeline.Options{
-		Store: h.Runs, Blobs: h.Blobs, Datasets: datasets{h: h, project: p, notes: req.Notes}, Runtimes: h.runtimes(dir, req.Notes, req.Working),
-		Tracking: h.tracking(), Observer: req.Observer, Expressions: gate.Expressions{}, Clock: h.Clock, Log: h.Log, StateDir: h.Paths.State, Project: dir,
-		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Data: h.Data, Champions: championOf{h}, Datasets: w.project}),
-	})
-	return w, nil
+// options are what a request asks of the run itself.
+func (r RunRequest) options() pipeline.RunOptions {
+	return pipeline.RunOptions{Only: r.Only, From: r.From, NoCache: r.NoCache, Strict: r.Strict, Scope: r.Scope, Untrusted: r.Untrusted}
 }
 
 // git reads the facts of the project's commit; zero without git.
@@ -178,7 +112,7 @@ func (h *House) checkout(ctx context.Context, commit string) (string, error) {
 
 // Plan says what a run would do, and changes nothing but the store of content.
 func (h *House) Plan(ctx context.Context, req RunRequest) (*pipeline.Plan, error) {
-	w, err := h.open(ctx, req)
+	w, err := h.workshop(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -186,17 +120,16 @@ func (h *House) Plan(ctx context.Context, req RunRequest) (*pipeline.Plan, error
 }
 
 func (h *House) plan(ctx context.Context, w *workshop, req RunRequest) (*pipeline.Plan, error) {
-	return w.engine.Plan(ctx, w.project.Pipeline, pipeline.PlanOptions{Only: req.Only, From: req.From, NoCache: req.NoCache,
-		Params: req.Params, Git: w.git, Event: req.Event, Actor: req.Actor, Code: w.tree})
+	return h.engine().Plan(ctx, w.shop, w.project.Pipeline, pipeline.PlanOptions{RunOptions: req.options(), Params: req.Params, Git: w.git,
+		Event: req.Event, Actor: req.Actor, Keep: keep(w.project)})
 }
 
-// Run carries out the pipeline, then decides and registers. One run at a time
-// works on a state directory; a second call waits.
+// Run carries out the pipeline, then decides and registers. One run of a
+// command works on a state directory; a second call waits.
 func (h *House) Run(ctx context.Context, req RunRequest) (RunResult, error) {
 	h.running.Lock()
 	defer h.running.Unlock()
-	req.Event = req.recorded()
-	w, err := h.open(ctx, req)
+	w, err := h.workshop(ctx, req)
 	if err != nil {
 		return RunResult{}, err
 	}
@@ -204,19 +137,26 @@ func (h *House) Run(ctx context.Context, req RunRequest) (RunResult, error) {
 	if err != nil {
 		return h.refused(ctx, w, req, err)
 	}
-	run, err := w.engine.Run(ctx, p)
+	run, err := h.engine().Run(ctx, p, req.Observer)
 	if err != nil {
 		return RunResult{Run: run}, err
 	}
-	if saveErr := h.known.Save(); saveErr != nil {
-		h.Log.Warn("digests of unchanged files were not kept", "err", saveErr)
+	return h.conclude(ctx, run, w.project, req.Actor)
+}
+
+// conclude does what follows from a run that has ended: its model is registered
+// and decided on.
+func (h *House) conclude(ctx context.Context, run pipeline.Run, p *project.Project, actor lastro.Actor) (RunResult, error) {
+	if err := h.known.Save(); err != nil {
+		h.Log.Warn("digests of unchanged files were not kept", "err", err)
 	}
 	out := RunResult{Run: run}
-	if run.State == pipeline.Succeeded {
-		if err := h.promote(ctx, &out, w.project, req.Actor); err != nil {
+	if run.State == pipeline.Succeeded && !run.Options.Untrusted {
+		if err := h.promote(ctx, &out, p, actor); err != nil {
 			return out, err
 		}
 	}
+	var err error
 	out.Steps, err = h.Runs.StepRuns(ctx, run.Number)
 	return out, err
 }
@@ -235,9 +175,11 @@ func (h *House) refused(ctx context.Context, w *workshop, req RunRequest, cause 
 	}
 	run := pipeline.Run{Project: w.project.Name, State: pipeline.Failed, Reason: reason, Spec: w.project.Pipeline, Git: w.git,
 		Event: req.Event, Actor: req.Actor, StartedAt: now, EndedAt: now}
-	var err error
-	run.Number, err = h.Runs.CreateRun(ctx, run, nil, func(n int64) []lastro.Event {
-		return []lastro.Event{lastro.NewEvent(now, req.Actor, "run.refused", pipeline.RunRef(n), map[string]string{"reason": reason})}
+	err := h.Runs.Change(ctx, func(tx pipeline.Tx) (err error) {
+		if run.Number, err = tx.CreateRun(ctx, run, nil, nil); err == nil {
+			tx.Emit(lastro.NewEvent(now, req.Actor, "run.refused", run.Ref(), map[string]string{"reason": reason}))
+		}
+		return err
 	})
 	return RunResult{Run: run}, errors.Join(cause, err)
 }

@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"lastro"
@@ -23,88 +23,151 @@ const defaultTimeout = 24 * time.Hour
 
 // attempt is one try at one cell, in its own goroutine.
 type attempt struct {
-	r    *runner
+	w    *worker
+	r    *active
+	room *room
 	plan *PlanStep
 	cell *PlanCell
 	kind Kind
 	row  StepRun
 	job  *Job
 	log  *os.File
-
-	free func() // gives the place among the parallel cells to the next
 }
 
-// cell carries a cell to its end and reports it.
-func (r *runner) cell(ctx context.Context, ps *PlanStep, c *PlanCell) {
-	row, trouble := r.try(ctx, ps, c)
-	r.ended <- outcome{row, trouble}
-}
-
-// try looks for the cell in the cache and else works at it: what a dead engine
-// had begun goes on where that is possible, and lost work is tried once more.
-func (r *runner) try(ctx context.Context, ps *PlanStep, c *PlanCell) (StepRun, error) {
-	row := r.first(ps, c, r.e.o.Clock.Now())
-	row.State = Pending
-	kind, err := r.e.kind(ps.Spec)
+// carry brings a claimed attempt to its end: its condition is asked, the cache
+// is looked up, and else the work is done. What an engine before had begun goes
+// on where that is possible.
+func (a *attempt) carry(ctx context.Context, inherited bool) {
+	err := a.find(ctx)
+	if err == nil && !inherited {
+		var skip string
+		if skip, err = a.condition(ctx); err == nil && skip != "" {
+			a.close(Skipped, skip, nil)
+			return
+		}
+	}
 	if err == nil {
-		err = r.resolve(ctx, c)
+		err = a.resolve(ctx)
 	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		a.interrupted(ctx)
+	case err != nil:
+		a.close(stateOf(err), "", asError(err))
+	case inherited:
+		a.reattach(ctx)
+	case a.cell.hit != nil:
+		a.row = fromCache(a.row, a.cell, a.r.e.o.Clock.Now())
+		a.row.Selected = len(a.cell.Values) == 0
+		a.w.complete(a.row)
+	default:
+		a.work(ctx)
+	}
+}
+
+// find looks the cell up in the plan.
+func (a *attempt) find(ctx context.Context) (err error) {
+	if a.plan, a.cell = a.r.plan.cell(a.row.Step, a.row.Cell); a.cell == nil {
+		return lastro.Errorf(lastro.EErrored, "the plan of run #%d has no %s any more", a.row.Run, a.row.Ref())
+	}
+	a.room.grow(a.r.e.weight(a.plan.Spec))
+	a.kind, err = a.r.plan.shop.kind(a.plan.Spec)
+	return err
+}
+
+// close ends an attempt that did no work.
+func (a *attempt) close(s State, reason string, err *lastro.Error) {
+	a.row.State, a.row.Reason, a.row.Error, a.row.EndedAt = s, reason, err, a.r.e.o.Clock.Now()
 	if err != nil {
-		return r.refuse(ctx, row, err)
+		a.row.Reason = err.Msg
 	}
-	row.Key, row.Ingredients, row.Inputs, row.Reason = c.Key, c.ingredients, jobInputs(c), c.Why
-	prior, begun := r.prior[cellName(row.Step, row.Cell)]
-	if !begun && c.hit != nil {
-		return r.hit(row, c)
-	}
-	select {
-	case r.slots <- struct{}{}:
-	case <-ctx.Done():
-		return row, nil
-	}
-	free := sync.OnceFunc(func() { <-r.slots })
-	defer free()
-	if begun {
-		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: prior, free: free}
-		again, over, err := a.reattach(ctx, row)
-		if err != nil || over {
-			return again, err
-		}
-		row = again
-	}
-	for retried := false; ; retried = true {
-		a := &attempt{r: r, plan: ps, cell: c, kind: kind, row: row, free: free}
-		lost, err := a.work(ctx)
-		if err != nil || !lost || retried {
-			return a.row, err
-		}
-		row.Attempt = a.row.Attempt + 1
-		row.Reason = "lost, tried again"
+	a.w.complete(a.row)
+}
+
+// interrupted ends an attempt before its work because its context has ended;
+// the next engine begins it again when only this one goes away.
+func (a *attempt) interrupted(ctx context.Context) {
+	if a.w.ctx.Err() == nil {
+		a.close(Cancelled, why(ctx), nil)
 	}
 }
 
-// hit records that another run did the work.
-func (r *runner) hit(row StepRun, c *PlanCell) (StepRun, error) {
-	now := r.e.o.Clock.Now()
-	row = fromCache(row, c, c.hit, now)
-	row.Selected = len(c.Values) == 0
-	err := <-r.rec.save(nil, []StepRun{row}, stepEvent(row, now))
-	r.observe(row)
-	return row, err
+// condition evaluates `if:`; skip says why the step is not wanted.
+func (a *attempt) condition(ctx context.Context) (skip string, err error) {
+	if a.plan.Spec.If == "" {
+		return "", nil
+	}
+	names, err := a.names(ctx)
+	if err != nil {
+		return "", err
+	}
+	ok, why, err := condition(a.plan.Spec, names)
+	if err != nil || ok {
+		return "", err
+	}
+	return why, nil
 }
 
-// refuse ends a cell that could not begin.
-func (r *runner) refuse(ctx context.Context, row StepRun, err error) (StepRun, error) {
-	if ctx.Err() != nil {
-		return row, nil // still pending: conclude cancels it
+// names is what expressions of this cell can name, with what the steps before
+// it found out when any of its expressions reads that.
+func (a *attempt) names(ctx context.Context) (scope, error) {
+	p := a.r.plan
+	s := newScope(p.Spec.Params, p.Git, p.Event, a.cell.Values).withRun(a.row.Run).using(p.shop.Eval)
+	if a.plan.Spec.If == "" && len(a.cell.reads) == 0 {
+		return s, nil
 	}
-	now := r.e.o.Clock.Now()
-	row.StartedAt, row.EndedAt = now, now
-	row.State, row.Error = stateOf(err), asError(err)
-	row.Reason = row.Error.Msg
-	serr := <-r.rec.save(nil, []StepRun{row}, stepEvent(row, now))
-	r.observe(row)
-	return row, serr
+	var rows []StepRun
+	for step := range Upstream(p.Spec.Steps, a.row.Step) {
+		row, err := a.r.outputsOf(ctx, step)
+		if err != nil {
+			return s, err
+		}
+		if row != nil {
+			rows = append(rows, *row)
+		}
+	}
+	return s.withSteps(rows), nil
+}
+
+// fromCache is the row of a cell whose work another run did.
+func fromCache(s StepRun, c *PlanCell, now time.Time) StepRun {
+	hit := c.hit
+	s.State, s.Reason, s.CachedFrom = Cached, fmt.Sprintf("from #%d", hit.Run), hit.Run
+	s.Key, s.Ingredients = c.Key, c.ingredients
+	s.Inputs = jobInputs(c)
+	s.Outputs, s.Facts, s.Report = hit.Outputs, hit.Facts, hit.Report
+	s.Plots, s.Summary, s.OutValues = hit.Plots, hit.Summary, hit.OutValues
+	s.StartedAt, s.EndedAt = now, now
+	return s
+}
+
+func jobInputs(c *PlanCell) []JobInput {
+	out := make([]JobInput, len(c.inputs))
+	for i, in := range c.inputs {
+		out[i] = in.JobInput
+	}
+	return out
+}
+
+// why says in words what ended a context.
+func why(ctx context.Context) string {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause.Error()
+	}
+	return "cancelled"
+}
+
+// asError gives any error the form that is stored and shown.
+func asError(err error) *lastro.Error {
+	var e *lastro.Error
+	if errors.As(err, &e) {
+		flat := *e
+		flat.Pos = lastro.Pos{}
+		flat.Msg = flat.Error() // what it wraps is not stored
+		flat.Pos, flat.Err = e.Pos, nil
+		return &flat
+	}
+	return &lastro.Error{Code: lastro.EErrored, Msg: err.Error()}
 }
 
 // stateOf keeps failed and errored apart: what a person wrote, and what broke.
@@ -116,52 +179,64 @@ func stateOf(err error) State {
 }
 
 // resolve completes the cell now that all it needs has ended: input digests,
-// runtime, key, cache.
-func (r *runner) resolve(ctx context.Context, c *PlanCell) error {
+// runtime, secrets, key, cache.
+func (a *attempt) resolve(ctx context.Context) error {
+	e, c := a.r.e, a.cell
 	for i := range c.inputs {
 		f := &c.inputs[i]
 		if f.dataset != nil {
 			continue
 		}
-		if !f.take(r.steps[f.Step].chosen) {
+		from, err := a.r.outputsOf(ctx, f.Step)
+		if err != nil {
+			return err
+		}
+		if from == nil || !f.take(from) {
 			return lastro.Errorf(lastro.EErrored, "step %q ended without its output %q", f.Step, f.Output)
 		}
 		c.ingredients["input "+f.Name] = f.identity()
 	}
-	known := c.Key != "" // then the plan asked the cache already
-	if err := r.runtime(ctx, c); err != nil {
+	if err := a.runtime(ctx); err != nil {
 		return err
 	}
+	if len(c.reads) > 0 {
+		names, err := a.names(ctx)
+		if err == nil {
+			err = c.learn(names)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	asked := c.Key != "" // then the plan looked into the cache already
 	var err error
-	if c.Key, err = cacheKey(c.ingredients); err != nil || known {
+	if c.Key, err = cacheKey(c.ingredients); err != nil {
 		return err
 	}
 	if c.forced != "" {
 		c.Why = c.forced
-		return nil
+	} else if !asked {
+		err = e.lookUp(ctx, a.r.plan, c)
 	}
-	project := r.plan.Spec.Project
-	if c.hit, c.Why, err = r.e.cached(ctx, project, c); err != nil || c.hit != nil || c.Why != "" {
-		return err
-	}
-	last, ok, err := r.e.o.Store.LastKeyed(ctx, project, c.spec.Name, c.Values)
-	if err == nil {
-		c.Why, err = r.e.reason(ctx, last, ok, c, r.plan.Code, map[int64]Run{})
+	a.row.Key, a.row.Ingredients, a.row.Inputs = c.Key, c.ingredients, jobInputs(c)
+	if a.row.Reason == "" {
+		a.row.Reason = c.Why
 	}
 	return err
 }
 
 // runtime makes sure that the environment is ready, one at a time.
-func (r *runner) runtime(ctx context.Context, c *PlanCell) error {
-	wanted := r.e.python(r.plan.Spec, c)
+func (a *attempt) runtime(ctx context.Context) error {
+	e, c, shop := a.r.e, a.cell, a.r.plan.shop
+	wanted := shop.python(a.r.plan.Spec, c)
 	if wanted == nil || c.runtime.Digest != "" {
 		return nil
 	}
-	r.e.prepare.Lock()
-	defer r.e.prepare.Unlock()
-	rt, err := r.e.o.Runtimes.Find(ctx, *wanted)
+	e.prepare.Lock()
+	defer e.prepare.Unlock()
+	rt, err := shop.Runtimes.Find(ctx, *wanted)
 	if err == nil && rt.Digest == "" {
-		rt, err = r.e.o.Runtimes.Prepare(ctx, *wanted)
+		rt, err = shop.Runtimes.Prepare(ctx, *wanted)
 	}
 	if err != nil {
 		return err
@@ -171,37 +246,34 @@ func (r *runner) runtime(ctx context.Context, c *PlanCell) error {
 	return nil
 }
 
-// work makes one attempt and records how it went; lost asks for another.
-func (a *attempt) work(ctx context.Context) (lost bool, err error) {
-	r := a.r
-	a.row.State, a.row.StartedAt = Running, r.e.o.Clock.Now()
+// work does what is to be done and commits how it went.
+func (a *attempt) work(ctx context.Context) {
 	if err := a.open(); err != nil {
-		return false, err
+		a.close(stateOf(err), "", asError(err))
+		return
 	}
 	defer a.log.Close()
-	saved := r.rec.save(nil, []StepRun{a.row}, stepEvent(a.row, a.row.StartedAt))
-	r.observe(a.row)
-	werr := a.prepare(ctx)
-	if err := <-saved; err != nil {
-		return false, err
-	}
+	err := a.prepare(ctx)
+	a.w.commit.note(a.row)
+	a.r.observe(a.row)
 	var res Result
-	if werr == nil {
+	if err == nil {
 		defer a.follow()()
-		res, werr = a.run(ctx, func(ctx context.Context) (Result, error) { return a.kind.Run(ctx, a.job) })
+		res, err = a.run(ctx, func(ctx context.Context) (Result, error) { return a.kind.Run(ctx, a.job) })
 	}
-	return a.end(ctx, res, werr)
+	a.end(ctx, res, err)
 }
 
-// reattach goes on with what a dead engine had begun. Without that the old
-// attempt ends as lost, and the row for the next one is returned.
-func (a *attempt) reattach(ctx context.Context, row StepRun) (StepRun, bool, error) {
-	r, prior := a.r, a.row
+// reattach goes on with what a dead engine had begun; without that the attempt
+// ends as lost.
+func (a *attempt) reattach(ctx context.Context) {
 	if k, ok := a.kind.(Resumable); ok {
 		if err := a.open(); err != nil {
-			return row, false, err
+			a.close(stateOf(err), "", asError(err))
+			return
 		}
 		defer a.log.Close()
+		a.r.observe(a.row)
 		if err := a.describe(ctx); err == nil {
 			found := false
 			stop := a.follow()
@@ -214,38 +286,29 @@ func (a *attempt) reattach(ctx context.Context, row StepRun) (StepRun, bool, err
 				err = context.Cause(ctx)
 			}
 			if found || ctx.Err() != nil {
-				lost, err := a.end(ctx, res, err)
-				if err != nil || !lost {
-					return a.row, true, err
-				}
-				row.Attempt, row.Reason = a.row.Attempt+1, "lost, tried again"
-				return row, false, nil
+				a.end(ctx, res, err)
+				return
 			}
-			a.row.State = Errored
-			if terr := a.untrack(ctx); terr != nil {
-				r.e.o.Log.WarnContext(ctx, "tracking of a lost step was not ended", "step", prior.Ref(), "err", terr)
+			if err := a.untrack(ctx, false); err != nil {
+				a.r.e.o.Log.WarnContext(ctx, "tracking of a lost step was not ended", "step", a.row.Ref(), "err", err)
 			}
 		}
 	}
-	r.e.stop(ctx, prior, "lost: lastro ended while it ran")
-	now := r.e.o.Clock.Now()
-	prior.State, prior.EndedAt, prior.Reason = Errored, now, "lost: lastro ended while it ran"
-	prior.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: prior.Reason}
-	if err := <-r.rec.save(nil, []StepRun{prior}, stepEvent(prior, now)); err != nil {
-		return row, false, err
-	}
-	row.Attempt, row.Reason = prior.Attempt+1, "lost, tried again"
-	return row, false, nil
+	const why = "lastro ended while it ran"
+	a.r.plan.shop.end(ctx, a.row, "lost: "+why, a.r.e.o.Log)
+	a.w.complete(a.row.lost(why, a.r.e.o.Clock.Now()))
 }
 
 // open makes the log.
 func (a *attempt) open() error {
 	s := &a.row
 	s.Log = fmt.Sprintf("logs/%d/%s-%d.log", s.Run, cellName(s.Step, s.Cell), s.Attempt)
-	p := filepath.Join(a.r.e.o.StateDir, filepath.FromSlash(s.Log))
-	err := os.MkdirAll(filepath.Dir(p), 0o700)
-	if err == nil {
-		a.log, err = os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	p := a.r.e.LogPath(*s)
+	var err error
+	if a.log, err = os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(p), 0o700); err == nil {
+			a.log, err = os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open the log of %s: %w", s.Ref(), diskFull(err))
@@ -257,8 +320,10 @@ func (a *attempt) open() error {
 func (a *attempt) describe(ctx context.Context) error {
 	r, c, s := a.r, a.cell, &a.row
 	spec := c.spec
-	names := newScope(r.plan.Spec.Params, r.plan.Git, r.plan.Event, c.Values).withRun(s.Run)
-	var err error
+	names, err := a.names(ctx)
+	if err != nil {
+		return err
+	}
 	if spec.With, _, err = expand(spec.With, names); err != nil {
 		return err
 	}
@@ -279,17 +344,20 @@ func (a *attempt) describe(ctx context.Context) error {
 		}
 		vars[v.Name] = text(value)
 	}
-	name := fmt.Sprintf("%s-%d", cellName(s.Step, s.Cell), s.Attempt)
 	a.job = &Job{Run: s.Run, Step: spec, Cell: s.Cell, Values: c.Values, Attempt: s.Attempt, TaskID: taskID(s.Run, s.Step, s.Cell, s.Attempt),
-		Dir: filepath.Join(r.work.dir, name), Scratch: filepath.Join(r.work.dir, ".tmp", name), Project: r.e.o.Project,
-		Inputs: jobInputs(c), Outputs: spec.Outputs, Params: deepCopy(r.plan.Spec.Params), Vars: vars, Runtime: c.runtime,
+		Dir: r.work.path(*s), Scratch: r.work.scratch(*s), Project: r.plan.shop.Project, Strict: r.plan.Options.Strict,
+		Inputs: jobInputs(c), Outputs: spec.Outputs, Params: r.plan.Spec.Params, Vars: vars, Runtime: c.runtime,
 		Log: a.log, LogPath: a.log.Name()}
 	if t := r.e.o.Tracking; t != nil {
 		if a.job.Env, err = t.Begin(ctx, a.job); err != nil {
 			return fmt.Errorf("open tracking: %w", err)
 		}
 	}
-	return nil
+	a.job.Env = append(a.job.Env, SummaryVar+"="+a.job.SummaryPath(), OutputVar+"="+a.job.OutputPath())
+	if len(spec.Secrets) > 0 {
+		a.job.Secrets, err = secretValues(ctx, r.plan, spec)
+	}
+	return err
 }
 
 // prepare makes the workspace: code, inputs, and folders for what is written.
@@ -298,7 +366,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	for i := range c.inputs {
 		f := &c.inputs[i]
 		if f.back != nil {
-			d, err := r.e.o.Datasets.With(ctx, *f.back, f.Digest, f.Path, c.spec.Sees)
+			d, err := r.plan.shop.Datasets.With(ctx, *f.back, f.Digest, f.Path, c.spec.Sees)
 			if err != nil {
 				return fmt.Errorf("join %v back to %s: %w", c.spec.Sees, f.Name, err)
 			}
@@ -309,7 +377,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 			continue
 		}
 		r.e.hiding.Lock() // two steps most often want the same copy: the second finds it made
-		d, err := r.e.o.Datasets.Without(ctx, *f.dataset, f.hidden)
+		d, err := r.plan.shop.Datasets.Without(ctx, *f.dataset, f.hidden)
 		r.e.hiding.Unlock()
 		if err != nil {
 			return fmt.Errorf("leave out %v of %s: %w", f.hidden, f.Name, err)
@@ -320,7 +388,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err := a.describe(ctx); err != nil {
 		return err
 	}
-	if err := r.work.fresh(ctx, a.job, r.plan, c); err != nil {
+	if err := r.work.fresh(ctx, a.job, c.code, r.bringCode); err != nil {
 		return diskFull(err)
 	}
 	for _, in := range a.job.Inputs {
@@ -365,10 +433,10 @@ func (a *attempt) run(ctx context.Context, call func(context.Context) (Result, e
 	return res, err
 }
 
-// end collects what the step left, records how it ended and tidies up.
-func (a *attempt) end(ctx context.Context, res Result, err error) (lost bool, trouble error) {
-	if errors.Is(context.Cause(ctx), ErrDetach) {
-		return false, nil // the row stays running
+// end collects what the step left, commits how it ended and tidies up.
+func (a *attempt) end(ctx context.Context, res Result, err error) {
+	if a.w.ctx.Err() != nil && !errors.Is(context.Cause(a.w.ctx), ErrFenced) && (err != nil || errors.Is(context.Cause(ctx), ErrDetach)) {
+		return // the row stays running: the next engine of this place goes on
 	}
 	s := &a.row
 	cancelled, cause := ctx.Err() != nil && err != nil, why(ctx)
@@ -377,47 +445,54 @@ func (a *attempt) end(ctx context.Context, res Result, err error) (lost bool, tr
 	if s.Facts == nil {
 		s.Facts = map[string]float64{}
 	}
-	s.CPUSeconds, s.MaxRSSBytes = res.CPUSeconds, res.MaxRSSBytes
+	s.CPUSeconds, s.MaxRSSBytes, s.Isolation = res.CPUSeconds, res.MaxRSSBytes, res.Isolation
 	if a.job != nil {
 		err = a.collect(ctx, err)
 	}
+	if terr := a.untrack(ctx, err == nil); terr != nil && err == nil {
+		err = terr
+	}
 	switch {
 	case err == nil:
-		s.State, s.Selected = Succeeded, len(a.cell.Values) == 0
+		s.State, s.Selected = Succeeded, s.Cell == 0
 	case cancelled:
 		s.State, s.Reason = Cancelled, cause
 	default:
-		s.State, s.Error = stateOf(err), asError(err)
-		if errors.Is(err, ErrLost) {
+		s.State, s.Error, s.Cause = stateOf(err), asError(err), causeOf(err)
+		if s.Cause == RetryLost {
 			s.Error.ID = "L0309"
 		}
 		s.Reason = s.Error.Msg
 	}
-	if terr := a.untrack(ctx); terr != nil && err == nil {
-		err = terr
-		s.State, s.Error, s.Reason = Errored, asError(terr), terr.Error()
-	}
 	// Some metric is NaN at times: no rule can compare it, so it is missing.
 	maps.DeleteFunc(s.Facts, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 	s.EndedAt = a.r.e.o.Clock.Now()
-	if !errors.Is(err, ErrLost) {
-		a.free() // what is left is waiting for the disk
+	a.room.free() // what is left is waiting for the disk
+	a.w.complete(*s, func() { a.tidy(ctx) })
+}
+
+// causeOf tells the ends after which another attempt may be made.
+func causeOf(err error) RetryReason {
+	if how, ok := errors.AsType[*Ended](err); ok {
+		return how.Reason
 	}
-	if trouble := <-a.r.rec.save(nil, []StepRun{*s}, stepEvent(*s, s.EndedAt)); trouble != nil {
-		return false, trouble
+	if errors.Is(err, ErrLost) {
+		return RetryLost
 	}
-	a.r.observe(*s)
-	a.tidy(ctx)
-	return errors.Is(err, ErrLost), nil
+	return ""
 }
 
 // untrack ends tracking and adds what was tracked; files that the step
 // declared go before it.
-func (a *attempt) untrack(ctx context.Context) error {
+func (a *attempt) untrack(ctx context.Context, well bool) error {
 	if a.r.e.o.Tracking == nil || a.job == nil {
 		return nil
 	}
-	tracked, err := a.r.e.o.Tracking.End(ctx, a.job, a.row.State)
+	state := Succeeded
+	if !well {
+		state = Failed
+	}
+	tracked, err := a.r.e.o.Tracking.End(ctx, a.job, state)
 	if err != nil {
 		return fmt.Errorf("close tracking: %w", err)
 	}

@@ -7,44 +7,79 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"lastro"
 )
 
-// Options are what an engine works with. Store, Blobs, Kinds, StateDir and
-// Project are needed; the rest may be nil.
+// DefaultLease is how long an engine may be silent before others take it for dead.
+const DefaultLease = 15 * time.Second
+
+// pollEvery is how late an engine hears of what another process did.
+const pollEvery = 250 * time.Millisecond
+
+// Options are what an engine works with. Store, Blobs and StateDir are needed;
+// the rest may be zero.
 type Options struct {
-	Store       Store
-	Blobs       Blobs
-	Kinds       []Kind
-	Datasets    Datasets
-	Runtimes    Runtimes
-	Tracking    Tracking
-	Observer    Observer
-	Expressions Evaluator // nil = dotted names only
-	Clock       lastro.Clock
-	Log         *slog.Logger
-	StateDir    string // absolute; holds work/ and logs/
-	Project     string // absolute path of the project's root
-	Parallel    int    // cells at once; 0 = as many as there are processors
+	Store    Store
+	Blobs    Blobs
+	Tracking Tracking
+	Observer Observer // of all runs that have no observer of their own
+	Clock    lastro.Clock
+	Log      *slog.Logger
+	StateDir string // absolute; holds work/ and logs/
+	Parallel int    // processors' worth of cells at once; 0 = as many as there are processors
+
+	// Open returns the workshop of a run that this engine did not submit: of
+	// another engine, or of before a restart. Its Code is that of the run.
+	Open func(ctx context.Context, r Run) (*Workshop, error)
+
+	Place string        // names StateDir for ever among all engines of the store; "" = StateDir
+	Lease time.Duration // silence after which an engine of a shared store is dead; 0 = DefaultLease
 }
 
-// Engine plans and carries out runs. One process at a time may own a state
-// directory's engine. It is safe for concurrent use.
-type Engine struct {
-	o     Options
+// Workshop is what the engine needs to work on the runs of one project.
+type Workshop struct {
+	Kinds    []Kind
+	Datasets Datasets // nil = there are none
+	Runtimes Runtimes // nil = there are none
+	Secrets  Secrets  // nil = there are none
+	Eval     Evaluator
+	Code     Code   // the files that are planned, or were
+	Project  string // absolute path of the project's root
+
+	once  sync.Once
 	kinds map[string]Kind
-
-	mu      sync.Mutex
-	live    map[int64]bool // runs that this engine carries out
-	prepare sync.Mutex     // one environment is built at a time
-	hiding  sync.Mutex     // one copy without sensitive columns is made at a time
 }
 
-// NewEngine returns an engine.
+// Engine plans runs and carries them out, with others that use the same store.
+// One process at a time may own a state directory's engine. It is safe for
+// concurrent use.
+type Engine struct {
+	o Options
+	q *Queue
+
+	mu       sync.Mutex
+	active   map[int64]*active
+	waiters  map[int64][]chan Run
+	working  *worker // nil while nobody works
+	draining bool
+	used     int           // processors' worth of cells that are being carried out
+	wake     chan struct{} // holds one
+
+	opening sync.Mutex // one run is submitted or opened at a time
+	prepare sync.Mutex // one environment is built at a time
+	hiding  sync.Mutex // one copy without sensitive columns is made at a time
+}
+
+// NewEngine returns an engine. It carries out nothing until Work is called.
 func NewEngine(o Options) *Engine {
 	if o.Clock == nil {
 		o.Clock = lastro.SystemClock{}
@@ -55,192 +90,320 @@ func NewEngine(o Options) *Engine {
 	if o.Parallel <= 0 {
 		o.Parallel = runtime.NumCPU()
 	}
-	e := &Engine{o: o, kinds: map[string]Kind{}, live: map[int64]bool{}}
-	for _, k := range o.Kinds {
-		e.kinds[k.Name()] = k
+	if o.Place == "" {
+		o.Place = o.StateDir
 	}
-	return e
+	if o.Lease <= 0 {
+		o.Lease = DefaultLease
+	}
+	return &Engine{o: o, q: NewQueue(o.Store, o.Clock), active: map[int64]*active{}, waiters: map[int64][]chan Run{}, wake: make(chan struct{}, 1)}
 }
 
-// Run carries out a plan to its end and returns the run. A run of an engine
-// that died with the same plan goes on instead of a new one; those of the
-// project with another plan end errored (lost). The error is about the
-// engine's own trouble; a run whose work failed is no error: see Run.Err. When
-// ctx ends, steps are stopped and the run ends cancelled, unless the cause is
-// ErrDetach.
-func (e *Engine) Run(ctx context.Context, p *Plan) (Run, error) {
-	r, err := e.begin(ctx, p)
+// Submit stores a run of a plan; whoever works on the queue carries it out. obs
+// hears of it when that is this engine; nil = Options.Observer.
+func (e *Engine) Submit(ctx context.Context, p *Plan, obs Observer) (Run, error) {
+	actor := p.Actor
+	if actor == "" {
+		actor = engineActor
+	}
+	r := Run{Project: p.Spec.Project, PlanDigest: p.Digest, Spec: p.Spec, Git: p.Git, Event: p.Event, Actor: actor,
+		Params: p.Spec.Params, Datasets: p.Datasets, Code: p.Code, Options: p.Options}
+	var code *codeFolder
+	if !p.allCached() {
+		var err error
+		if code, err = e.keepCode(ctx, p); err != nil {
+			return Run{}, err
+		}
+		defer code.discard()
+		r.Tree = code.digest
+	}
+	e.opening.Lock() // nobody opens the run before it is known here
+	defer e.opening.Unlock()
+	r, changed, err := e.q.Submit(ctx, r, p.Steps)
 	if err != nil {
 		return Run{}, err
 	}
-	defer e.release(r.run.Number)
-	return r.carryOut(ctx)
-}
-
-// Started is Run that returns once the run has its number; wait returns how
-// it ended and must be called.
-func (e *Engine) Started(ctx context.Context, p *Plan) (run Run, wait func() (Run, error), err error) {
-	r, err := e.begin(ctx, p)
-	if err != nil {
-		return Run{}, nil, err
+	a := newActive(e, r, p, obs)
+	a.tell(r, changed)
+	if r.State.Ended() {
+		return r, nil
 	}
-	var end Run
-	var endErr error
-	done := make(chan struct{})
-	run = r.run
-	go func() {
-		defer close(done)
-		defer e.release(run.Number)
-		end, endErr = r.carryOut(ctx)
-	}()
-	return run, func() (Run, error) { <-done; return end, endErr }, nil
-}
-
-// begin finds the run that goes on or makes a new one.
-func (e *Engine) begin(ctx context.Context, p *Plan) (*runner, error) {
-	old, err := e.resumable(ctx, p)
-	if err != nil {
-		return nil, err
+	if err := code.become(a.work.codePath()); err != nil {
+		e.o.Log.WarnContext(ctx, "the code of a run is brought anew from the store", "run", r.Ref(), "err", err)
 	}
-	r := newRunner(e, p)
-	if old != nil {
-		err = r.takeOver(ctx, *old)
-	} else {
-		err = r.create(ctx)
-	}
-	if err != nil {
-		e.release(r.run.Number)
-		return nil, err
-	}
+	a.mine = true
+	e.mu.Lock()
+	e.active[r.Number] = a
+	e.mu.Unlock()
+	e.poke()
 	return r, nil
 }
 
-func (e *Engine) claim(number int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.live[number] = true
-}
-
-func (e *Engine) release(number int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.live, number)
-}
-
-func (e *Engine) isLive(number int64) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.live[number]
-}
-
-// Unfinished returns the runs that an engine left behind when it died, newest first.
-func (e *Engine) Unfinished(ctx context.Context) ([]Run, error) {
-	runs, err := e.o.Store.Runs(ctx, RunFilter{Unfinished: true, Limit: 1000})
+// Run carries out a plan to its end, and works itself while nobody else does. A
+// run that an engine of this place left behind with the same plan goes on
+// instead of a new one; the others of the project end errored (lost). The error
+// is about the engine's own trouble; a run whose work failed is no error: see
+// Run.Err. When ctx ends the run is cancelled, unless the cause is ErrDetach.
+func (e *Engine) Run(ctx context.Context, p *Plan, obs Observer) (Run, error) {
+	run, resumed, err := e.resumable(ctx, p)
 	if err != nil {
-		return nil, err
+		return Run{}, err
 	}
+	if resumed {
+		err = e.resume(ctx, run, p, obs)
+	} else {
+		run, err = e.Submit(ctx, p, obs)
+	}
+	if err != nil || run.State.Ended() {
+		return run, err
+	}
+	defer e.workMeanwhile(ctx)()
+	end, err := e.Wait(ctx, run.Number)
+	if err == nil || ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrDetach) {
+		return end, err
+	}
+	still := context.WithoutCancel(ctx)
+	if err := e.Cancel(still, run.Number, why(ctx)); err != nil && !lastro.Is(err, lastro.EConflict) {
+		return run, err
+	}
+	return e.Wait(still, run.Number)
+}
+
+// workMeanwhile works until the function that it returns is called, unless
+// somebody works already.
+func (e *Engine) workMeanwhile(ctx context.Context) (stop func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []Run
-	for _, r := range runs {
-		if !e.live[r.Number] {
-			out = append(out, r)
+	if e.working != nil {
+		return func() {}
+	}
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	w := e.newWorker(work)
+	detach := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrDetach) {
+			cancel(ErrDetach)
+		}
+	})
+	go w.work()
+	return func() {
+		detach()
+		cancel(ErrDetach)
+		<-w.gone
+	}
+}
+
+// Wait returns a run once it has ended. When ctx ends first, or the engine
+// stops working, the error is that cause.
+func (e *Engine) Wait(ctx context.Context, number int64) (Run, error) {
+	ended := make(chan Run, 1)
+	e.mu.Lock()
+	e.waiters[number] = append(e.waiters[number], ended)
+	w := e.working
+	e.mu.Unlock()
+	defer e.unwait(number, ended)
+	var gone <-chan struct{}
+	if w != nil {
+		gone = w.gone
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		run, err := e.o.Store.Run(ctx, number)
+		if err != nil || run.State.Ended() {
+			return run, err
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return run, context.Cause(ctx)
+		case <-gone:
+			if w.err != nil {
+				return run, w.err
+			}
+			return run, ErrDetach
+		case <-tick.C:
+			if !e.o.Store.Shared() {
+				tick.Stop() // only this process can end it
+			}
 		}
 	}
-	return out, nil
 }
 
-// resumable claims the newest run of a dead engine with this plan, and ends
+func (e *Engine) unwait(number int64, ended chan Run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiters[number] = slices.DeleteFunc(e.waiters[number], func(c chan Run) bool { return c == ended })
+	if len(e.waiters[number]) == 0 {
+		delete(e.waiters, number)
+	}
+}
+
+// Cancel ends a run: what has not begun is cancelled at once, what runs is
+// stopped by the engine that carries it out.
+func (e *Engine) Cancel(ctx context.Context, number int64, why string) error {
+	changed, err := e.q.Cancel(ctx, number, why)
+	if err != nil {
+		return err
+	}
+	e.notice(changed)
+	e.mu.Lock()
+	a := e.active[number]
+	e.mu.Unlock()
+	if a != nil {
+		a.stop(errors.New(why))
+	}
+	return nil
+}
+
+// Retry lets a run that has ended badly go on with the same plan; what ended
+// well stays.
+func (e *Engine) Retry(ctx context.Context, number int64, by lastro.Actor) error {
+	changed, err := e.q.Retry(ctx, number, by)
+	if err != nil {
+		return err
+	}
+	e.notice(changed)
+	return nil
+}
+
+// Unfinished returns the runs that are under way, newest first.
+func (e *Engine) Unfinished(ctx context.Context) ([]Run, error) {
+	return e.o.Store.Runs(ctx, RunFilter{Unfinished: true, Limit: 1000})
+}
+
+// resumable finds the newest run that was left behind with this plan, and ends
 // the others of the project.
-func (e *Engine) resumable(ctx context.Context, p *Plan) (*Run, error) {
+func (e *Engine) resumable(ctx context.Context, p *Plan) (Run, bool, error) {
+	if e.o.Store.Shared() {
+		return Run{}, false, nil // others may be at work on them
+	}
 	left, err := e.Unfinished(ctx)
 	if err != nil {
-		return nil, err
+		return Run{}, false, err
 	}
 	var found *Run
-	for _, r := range left {
-		if r.Project != p.Spec.Project {
-			continue
-		}
-		if found == nil && r.PlanDigest == p.Digest {
-			found = &r
-			e.claim(r.Number)
-			continue
-		}
-		if err := e.lose(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-// Abandon ends the runs that a dead engine left behind as errored (lost),
-// except those with the plan digest keep ("" = none).
-func (e *Engine) Abandon(ctx context.Context, keep lastro.Digest) error {
-	left, err := e.Unfinished(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, r := range left {
-		if keep == "" || r.PlanDigest != keep {
-			errs = append(errs, e.lose(ctx, r))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// lose ends a run that nobody will resume: its processes are stopped, what ran
-// ends errored, what waited is skipped.
-func (e *Engine) lose(ctx context.Context, r Run) error {
-	const why = "lost: lastro ended in mid-run, and what came next had another plan"
-	steps, err := e.o.Store.StepRuns(ctx, r.Number)
-	if err != nil {
-		return err
-	}
-	now := e.o.Clock.Now()
-	var changed []StepRun
-	var events []lastro.Event
-	for _, s := range steps {
-		switch s.State {
-		case Running, Waiting:
-			s.State = Errored
-			s.Error = &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: why}
-			e.stop(ctx, s, why)
-		case Pending:
-			s.State, s.StartedAt = Skipped, now
+	for i := range left {
+		r := &left[i]
+		e.mu.Lock()
+		a := e.active[r.Number]
+		e.mu.Unlock()
+		switch {
+		case r.Project != p.Spec.Project || (a != nil && a.mine):
+		case found == nil && r.PlanDigest == p.Digest && r.Stop == "":
+			found = r
 		default:
-			continue
-		}
-		s.Reason, s.EndedAt = why, now
-		changed = append(changed, s)
-		events = append(events, stepEvent(s, now))
-	}
-	r.State, r.Reason, r.EndedAt = Errored, why, now
-	events = append(events, runEvent(r, "run.finished", now))
-	return e.o.Store.Record(ctx, &r, changed, events...)
-}
-
-// stop ends the work of a step run that an executor may still carry out. A
-// built-in may have had a task made by another kind, so all are asked.
-func (e *Engine) stop(ctx context.Context, s StepRun, why string) {
-	id := taskID(s.Run, s.Step, s.Cell, s.Attempt)
-	for _, kind := range e.o.Kinds {
-		k, ok := kind.(Resumable)
-		if !ok {
-			continue
-		}
-		if err := k.Stop(ctx, id, why); err != nil {
-			e.o.Log.WarnContext(ctx, "lost step was not stopped", "task", id, "err", err)
-		}
-		if err := k.Forget(ctx, id); err != nil {
-			e.o.Log.DebugContext(ctx, "lost step was not forgotten", "task", id, "err", err)
+			if err := e.abandon(ctx, *r); err != nil {
+				return Run{}, false, err
+			}
 		}
 	}
+	if found == nil {
+		return Run{}, false, nil
+	}
+	return *found, true, nil
 }
 
-func taskID(run int64, step string, cell, attempt int) string {
-	return fmt.Sprintf("%d-%s-%d", run, cellName(step, cell), attempt)
+// abandon ends a run that nobody will resume: its processes are stopped, what
+// ran ends errored, what waited is skipped.
+func (e *Engine) abandon(ctx context.Context, r Run) error {
+	const why = "lost: lastro ended in mid-run, and what came next had another plan"
+	rows, err := e.o.Store.StepRuns(ctx, r.Number)
+	if err != nil {
+		return err
+	}
+	shop, err := e.open(ctx, r)
+	for _, s := range rows {
+		if s.State == Running && err == nil {
+			shop.end(ctx, s, why, e.o.Log)
+		}
+	}
+	return e.q.Abandon(ctx, r.Number, why)
+}
+
+// resume goes on with a run that an engine of this place left behind.
+func (e *Engine) resume(ctx context.Context, r Run, p *Plan, obs Observer) error {
+	a := newActive(e, r, p, obs)
+	a.mine = true
+	e.mu.Lock()
+	e.active[r.Number] = a
+	e.mu.Unlock()
+	err := e.o.Store.Change(ctx, func(tx Tx) error { tx.Emit(runEvent(r, "run.resumed", e.o.Clock.Now())); return nil })
+	if err != nil {
+		return err
+	}
+	rows, err := e.o.Store.StepRuns(ctx, r.Number)
+	if err != nil {
+		return err
+	}
+	a.observeRun(r)
+	for _, s := range rows {
+		if s.State.Ended() {
+			a.tidyEnded(ctx, s)
+			a.observe(s)
+		}
+	}
+	e.poke()
+	return nil
+}
+
+// open returns the workshop of a run that this engine did not submit.
+func (e *Engine) open(ctx context.Context, r Run) (*Workshop, error) {
+	if e.o.Open == nil {
+		return nil, lastro.Errorf(lastro.EErrored, "this engine cannot open run #%d of another one", r.Number)
+	}
+	return e.o.Open(ctx, r)
+}
+
+// poke lets the worker look for what may begin.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// notice tells observers and waiters what a transaction changed.
+func (e *Engine) notice(c Changed) {
+	for _, s := range c.Steps {
+		if a := e.at(s.Run); a != nil {
+			a.observe(s)
+		}
+	}
+	for _, r := range c.Runs {
+		if r.State.Ended() {
+			e.retire(r)
+		}
+	}
+	if c.Ready {
+		e.poke()
+	}
+}
+
+func (e *Engine) at(run int64) *active {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.active[run]
+}
+
+// retire forgets a run that has ended.
+func (e *Engine) retire(r Run) {
+	e.mu.Lock()
+	a := e.active[r.Number]
+	delete(e.active, r.Number)
+	waiters := e.waiters[r.Number]
+	e.mu.Unlock()
+	if a != nil {
+		a.ended()
+		end := a.run
+		end.State, end.Reason, end.EndedAt = r.State, r.Reason, r.EndedAt
+		a.observeRun(end)
+	}
+	for _, c := range waiters {
+		select {
+		case c <- r:
+		default:
+		}
+	}
 }
 
 // LogPath returns the absolute path of a step run's log; "" when there is none.
@@ -249,4 +412,51 @@ func (e *Engine) LogPath(s StepRun) string {
 		return ""
 	}
 	return filepath.Join(e.o.StateDir, filepath.FromSlash(s.Log))
+}
+
+func taskID(run int64, step string, cell, attempt int) string {
+	return fmt.Sprintf("%d-%s-%d", run, cellName(step, cell), attempt)
+}
+
+// kind returns the kind of a step.
+func (w *Workshop) kind(s StepSpec) (Kind, error) {
+	w.once.Do(func() {
+		w.kinds = map[string]Kind{}
+		for _, k := range w.Kinds {
+			w.kinds[k.Name()] = k
+		}
+	})
+	if k, ok := w.kinds[s.Kind]; ok {
+		return k, nil
+	}
+	names := slices.Sorted(maps.Keys(w.kinds))
+	err := &lastro.Error{Code: lastro.EUnsupported, ID: "L0121", Pos: s.Pos, Msg: fmt.Sprintf("step %q: there is no step kind %q", s.Name, s.Kind),
+		Hint: "there are " + strings.Join(names, ", ")}
+	if near := lastro.Nearest(s.Kind, names); near != "" {
+		err.Hint = "did you mean " + near + "?"
+	}
+	return nil, err
+}
+
+// end stops the work of a step run that an executor may still carry out. A
+// built-in may have had a task made by another kind, so all are asked.
+func (w *Workshop) end(ctx context.Context, s StepRun, why string, log *slog.Logger) {
+	id := taskID(s.Run, s.Step, s.Cell, s.Attempt)
+	for _, kind := range w.Kinds {
+		k, ok := kind.(Resumable)
+		if !ok {
+			continue
+		}
+		if err := k.Stop(ctx, id, why); err != nil {
+			log.WarnContext(ctx, "lost step was not stopped", "task", id, "err", err)
+		}
+		if err := k.Forget(ctx, id); err != nil {
+			log.DebugContext(ctx, "lost step was not forgotten", "task", id, "err", err)
+		}
+	}
+}
+
+// weight is how many processors' worth of an engine a cell takes.
+func (e *Engine) weight(s StepSpec) int {
+	return min(e.o.Parallel, max(1, int(math.Ceil(s.Limits.CPU))))
 }

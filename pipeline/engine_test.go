@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +110,7 @@ type bench struct {
 	kind  *testKind
 	seen  *watcher
 	o     pipeline.Options
+	shop  *pipeline.Workshop
 	e     *pipeline.Engine
 }
 
@@ -124,7 +126,9 @@ func newBench(t *testing.T) *bench {
 	if b.blobs, err = file.Open(filepath.Join(b.dir, "blobs")); err != nil {
 		t.Fatal(err)
 	}
-	b.o = pipeline.Options{Store: b.store, Blobs: b.blobs, Kinds: []pipeline.Kind{b.kind}, Observer: b.seen, StateDir: b.dir, Project: b.dir}
+	b.o = pipeline.Options{Store: b.store, Blobs: b.blobs, Observer: b.seen, StateDir: b.dir}
+	b.shop = &pipeline.Workshop{Kinds: []pipeline.Kind{b.kind}, Project: b.dir}
+	b.o.Open = func(context.Context, pipeline.Run) (*pipeline.Workshop, error) { return b.shop, nil }
 	b.e = pipeline.NewEngine(b.o)
 	return b
 }
@@ -147,7 +151,7 @@ func writes(text string) func(context.Context, *pipeline.Job) (pipeline.Result, 
 
 func (b *bench) plan(spec pipeline.Spec, o pipeline.PlanOptions) *pipeline.Plan {
 	b.t.Helper()
-	p, err := b.e.Plan(b.t.Context(), spec, o)
+	p, err := b.e.Plan(b.t.Context(), b.shop, spec, o)
 	if err != nil {
 		b.t.Fatalf("plan: %v", err)
 	}
@@ -156,7 +160,7 @@ func (b *bench) plan(spec pipeline.Spec, o pipeline.PlanOptions) *pipeline.Plan 
 
 func (b *bench) run(spec pipeline.Spec) (pipeline.Run, map[string]pipeline.StepRun) {
 	b.t.Helper()
-	r, err := b.e.Run(b.t.Context(), b.plan(spec, pipeline.PlanOptions{}))
+	r, err := b.e.Run(b.t.Context(), b.plan(spec, pipeline.PlanOptions{}), nil)
 	if err != nil {
 		b.t.Fatalf("run: %v", err)
 	}
@@ -302,8 +306,8 @@ func TestReasons(t *testing.T) {
 	check("param", outlook(spec, pipeline.PlanOptions{Params: map[string]any{"depth": 8}}),
 		"split hit: from #1\ntrain miss: params.depth 6 → 8; with.depth 6 → 8\nevaluate depends: depends on train")
 	check("unused param", outlook(spec, pipeline.PlanOptions{Params: map[string]any{"model.rate": 0.2}}), "split hit: from #1\ntrain hit: from #1\nevaluate hit: from #1")
-	check("no cache", outlook(spec, pipeline.PlanOptions{NoCache: true, Only: []string{"split"}}), "split miss: the cache was not asked (--no-cache)")
-	check("from", outlook(spec, pipeline.PlanOptions{From: []string{"train"}}),
+	check("no cache", outlook(spec, pipeline.PlanOptions{RunOptions: pipeline.RunOptions{NoCache: true, Only: []string{"split"}}}), "split miss: the cache was not asked (--no-cache)")
+	check("from", outlook(spec, pipeline.PlanOptions{RunOptions: pipeline.RunOptions{From: []string{"train"}}}),
 		"split hit: from #1\ntrain miss: asked for (--from)\nevaluate depends: depends on train")
 	timeout := spec
 	timeout.Steps = slices.Clone(spec.Steps)
@@ -320,7 +324,7 @@ func TestReasons(t *testing.T) {
 	if got := b.kind.took(); r.State != pipeline.Succeeded || !slices.Equal(got, []string{"split"}) || steps["train"].State != pipeline.Cached {
 		t.Errorf("same outputs: %s, carried out %v, train %s", r.State, got, steps["train"].State)
 	}
-	if _, err := b.e.Plan(t.Context(), spec, pipeline.PlanOptions{Params: map[string]any{"dept": 1}}); err == nil || !strings.Contains(err.(*lastro.Error).Hint, "depth") {
+	if _, err := b.e.Plan(t.Context(), b.shop, spec, pipeline.PlanOptions{Params: map[string]any{"dept": 1}}); err == nil || !strings.Contains(err.(*lastro.Error).Hint, "depth") {
 		t.Errorf("unknown param: %v", err)
 	}
 }
@@ -475,7 +479,7 @@ func TestSensitiveColumns(t *testing.T) {
 		return d
 	}
 	all := put("all columns")
-	b.o.Datasets = datasets{
+	b.shop.Datasets = datasets{
 		"people":                  {Name: "people", Digest: all, Path: "data/people.csv", Sensitive: []string{"sex", "race"}},
 		"people without race,sex": {Digest: put("neither")},
 		"people without race":     {Digest: put("with sex")},
@@ -515,7 +519,7 @@ func TestCancel(t *testing.T) {
 		<-ctx.Done()
 		return pipeline.Result{}, context.Cause(ctx)
 	})
-	r, err := b.e.Run(ctx, b.plan(chain(), pipeline.PlanOptions{}))
+	r, err := b.e.Run(ctx, b.plan(chain(), pipeline.PlanOptions{}), nil)
 	steps := b.steps(r.Number)
 	if err != nil || r.State != pipeline.Cancelled || r.Reason != "stopped by ctrl-C" || steps["train"].State != pipeline.Cancelled || steps["evaluate"].State != pipeline.Cancelled || steps["split"].State != pipeline.Succeeded {
 		t.Errorf("%v, %s %q, %s, %s", err, r.State, r.Reason, steps["train"].State, steps["evaluate"].State)
@@ -537,7 +541,7 @@ func TestDeadEngine(t *testing.T) {
 		return pipeline.Result{}, context.Cause(ctx)
 	})
 	b.do("evaluate", writes("z"))
-	if _, err := b.e.Run(ctx, b.plan(chain(), pipeline.PlanOptions{})); !errors.Is(err, pipeline.ErrDetach) {
+	if _, err := b.e.Run(ctx, b.plan(chain(), pipeline.PlanOptions{}), nil); !errors.Is(err, pipeline.ErrDetach) {
 		t.Fatal(err)
 	}
 	b.kind.took()
@@ -564,10 +568,11 @@ func TestDiskFull(t *testing.T) {
 		for _, s := range []string{"split", "train", "evaluate"} {
 			b.do(s, writes("by "+s))
 		}
-		full := &fullStore{Store: b.store, after: n}
+		full := &fullStore{Store: b.store}
+		full.after.Store(int64(n))
 		b.o.Store = full
 		b.e = pipeline.NewEngine(b.o)
-		_, err := b.e.Run(t.Context(), b.plan(chain(), pipeline.PlanOptions{}))
+		_, err := b.e.Run(t.Context(), b.plan(chain(), pipeline.PlanOptions{}), nil)
 		if err == nil {
 			if n < 7 { // three starts, three ends, the run
 				t.Errorf("a run wrote %d times only", n)
@@ -578,7 +583,7 @@ func TestDiskFull(t *testing.T) {
 		if !errors.As(err, &e) || e.ID != "L0410" {
 			t.Fatalf("full at write %d: %v", n, err)
 		}
-		full.after = 1000
+		full.after.Store(1000)
 		r, steps := b.run(chain())
 		if r.Number != 1 || r.State != pipeline.Succeeded || len(steps) != 3 {
 			t.Errorf("full at write %d, with space again: #%d %s %s", n, r.Number, r.State, r.Reason)
@@ -592,14 +597,14 @@ func TestDiskFull(t *testing.T) {
 // fullStore fails like a full disk after some records.
 type fullStore struct {
 	pipeline.Store
-	after int
+	after atomic.Int64
 }
 
-func (s *fullStore) Record(ctx context.Context, r *pipeline.Run, steps []pipeline.StepRun, events ...lastro.Event) error {
-	if s.after--; s.after < 0 {
+func (s *fullStore) Change(ctx context.Context, fn func(pipeline.Tx) error) error {
+	if s.after.Add(-1) < 0 {
 		return &lastro.Error{Code: lastro.EErrored, ID: "L0410", Msg: "the disk is full"}
 	}
-	return s.Store.Record(ctx, r, steps, events...)
+	return s.Store.Change(ctx, fn)
 }
 
 func TestTimeout(t *testing.T) {
@@ -630,7 +635,7 @@ func TestBadDeclarations(t *testing.T) {
 		"unknown kind":    {[]pipeline.StepSpec{{Name: "a", Kind: "tset"}}, "did you mean test?"},
 		"no select":       {matrixSpec(nil).Steps, "nothing says which cell goes on"},
 	} {
-		_, err := b.e.Plan(t.Context(), pipeline.Spec{Project: "demo", Steps: tc.steps}, pipeline.PlanOptions{})
+		_, err := b.e.Plan(t.Context(), b.shop, pipeline.Spec{Project: "demo", Steps: tc.steps}, pipeline.PlanOptions{})
 		said := fmt.Sprint(err)
 		var e *lastro.Error
 		var many lastro.Problems
@@ -669,13 +674,14 @@ func BenchmarkCachedRun(b *testing.B) {
 		spec.Steps = append(spec.Steps, step(name, in, "out"))
 		kind.do[name] = writes(name)
 	}
-	e := pipeline.NewEngine(pipeline.Options{Store: store.NewPipeline(db), Blobs: blobs, Kinds: []pipeline.Kind{kind}, StateDir: dir, Project: dir})
+	e := pipeline.NewEngine(pipeline.Options{Store: store.NewPipeline(db), Blobs: blobs, StateDir: dir})
+	shop := &pipeline.Workshop{Kinds: []pipeline.Kind{kind}, Project: dir}
 	for b.Loop() {
-		p, err := e.Plan(b.Context(), spec, pipeline.PlanOptions{})
+		p, err := e.Plan(b.Context(), shop, spec, pipeline.PlanOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if r, err := e.Run(b.Context(), p); err != nil || r.State != pipeline.Succeeded {
+		if r, err := e.Run(b.Context(), p, nil); err != nil || r.State != pipeline.Succeeded {
 			b.Fatal(r.State, r.Reason, err)
 		}
 	}

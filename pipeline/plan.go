@@ -19,8 +19,20 @@ type Plan struct {
 	Datasets []Dataset         `json:"datasets,omitempty"`
 	Code     map[string]string `json:"code,omitempty"` // content of each code file by path
 	Steps    []PlanStep        `json:"steps"`          // each after what it needs
+	Options  RunOptions        `json:"options,omitzero"`
 
-	source Code
+	shop  *Workshop
+	kept  map[string]string // files of PlanOptions.Keep, as Code
+	index map[string]int    // of Steps by name
+}
+
+// cell returns the plan of a cell, with its step; nil when there is none.
+func (p *Plan) cell(step string, index int) (*PlanStep, *PlanCell) {
+	i, ok := p.index[step]
+	if !ok || index > len(p.Steps[i].Cells) {
+		return nil, nil
+	}
+	return &p.Steps[i], &p.Steps[i].Cells[max(index, 1)-1]
 }
 
 // PlanStep is one step of a plan.
@@ -74,6 +86,18 @@ func (p *Plan) Count(o Outlook) int {
 	return n
 }
 
+// allCached reports whether nothing is left to do.
+func (p *Plan) allCached() bool {
+	for _, s := range p.Steps {
+		for _, c := range s.Cells {
+			if c.Outlook != Hit {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // plannedInput is an input of a cell: of a dataset (and then its version is
 // known) or of another step.
 type plannedInput struct {
@@ -85,14 +109,12 @@ type plannedInput struct {
 
 // PlanOptions are what a person or trigger asks of a run.
 type PlanOptions struct {
-	Only    []string       // these steps and what they need; nil = all
-	From    []string       // these steps and all that follow run even if cached
-	NoCache bool           // everything runs
-	Params  map[string]any // overrides by dotted name: "max_depth", "model.depth"
-	Git     Git
-	Event   map[string]any // nil = {"kind": "person"}
-	Actor   lastro.Actor
-	Code    Code
+	RunOptions
+	Params map[string]any // overrides by dotted name: "max_depth", "model.depth"
+	Git    Git
+	Event  map[string]any // nil = {"kind": "person"}
+	Actor  lastro.Actor
+	Keep   []string // globs of files that are kept with the run besides its code: lastro.yaml, locks, contracts
 }
 
 // Facts are what the rules of a gate read of one run.

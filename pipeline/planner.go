@@ -19,7 +19,11 @@ import (
 // planner makes one plan.
 type planner struct {
 	e        *Engine
+	shop     *Workshop
 	o        PlanOptions
+	recorded bool            // the run exists: nothing is asked of the cache
+	secrets  map[string]int  // versions by name
+	keyed    map[string]bool // whether a step has ever had a cache key
 	plan     *Plan
 	steps    map[string]*PlanStep
 	datasets map[string]*Dataset
@@ -35,42 +39,89 @@ type planner struct {
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
 // and looks up the cache, and changes nothing else. The error is
 // lastro.Problems for what is wrong with the declaration.
-func (e *Engine) Plan(ctx context.Context, spec Spec, o PlanOptions) (*Plan, error) {
+func (e *Engine) Plan(ctx context.Context, shop *Workshop, spec Spec, o PlanOptions) (*Plan, error) {
 	if o.Event == nil {
 		o.Event = map[string]any{"kind": "person"}
 	}
-	params, err := override(spec.Params, o.Params)
-	if err != nil {
+	var err error
+	if spec.Params, err = override(spec.Params, o.Params); err != nil {
 		return nil, err
 	}
-	spec.Params = params
-	p := &planner{e: e, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
-		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(params, o.Git, o.Event, nil).using(e.o.Expressions)}
-	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, source: o.Code}
+	p := newPlanner(e, shop, spec, o)
+	if err := p.make(ctx); err != nil {
+		return nil, err
+	}
+	if shop.Code != nil && len(o.Keep) > 0 {
+		if p.plan.kept, err = shop.Code.Select(ctx, "", o.Keep, nil); err != nil {
+			return nil, err
+		}
+	}
+	p.plan.Digest, err = p.digest()
+	return p.plan, err
+}
+
+// replan makes the plan of a run anew from its record: the versions of data and
+// code are the run's own, and the cache is asked cell by cell.
+func (e *Engine) replan(ctx context.Context, shop *Workshop, r Run) (*Plan, error) {
+	p := newPlanner(e, shop, r.Spec, PlanOptions{RunOptions: r.Options, Git: r.Git, Event: r.Event, Actor: r.Actor})
+	p.recorded = true
+	for i := range r.Datasets {
+		p.datasets[r.Datasets[i].Name] = &r.Datasets[i]
+	}
+	if err := p.make(ctx); err != nil {
+		return nil, err
+	}
+	p.plan.Digest = r.PlanDigest
+	return p.plan, nil
+}
+
+func newPlanner(e *Engine, shop *Workshop, spec Spec, o PlanOptions) *planner {
+	p := &planner{e: e, shop: shop, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
+		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{}, keyed: map[string]bool{},
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval)}
+	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, Options: o.RunOptions, shop: shop, index: map[string]int{}}
+	return p
+}
+
+func (p *planner) make(ctx context.Context) error {
 	if err := p.order(); err != nil {
-		return nil, err
+		return err
 	}
-	for _, s := range p.plan.Steps { // all before any code is digested: data is no code
+	for i, s := range p.plan.Steps { // all before any code is digested: data is no code
+		p.plan.index[s.Spec.Name] = i
 		for _, in := range s.Spec.Inputs {
 			if in.Dataset == "" {
 				continue
 			}
 			if _, err := p.dataset(ctx, in.Dataset); err != nil {
-				return nil, atStep(s.Spec, err)
+				return atStep(s.Spec, err)
 			}
+		}
+	}
+	if !p.o.Untrusted {
+		var err error
+		if p.secrets, err = SecretVersions(ctx, p.shop.Secrets, p.wantedSpecs()); err != nil {
+			return err
 		}
 	}
 	for i := range p.plan.Steps {
 		if err := p.step(ctx, &p.plan.Steps[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.datasets)) {
 		p.plan.Datasets = append(p.plan.Datasets, *p.datasets[name])
 	}
-	p.plan.Digest, err = p.digest()
-	return p.plan, err
+	return nil
+}
+
+// wantedSpecs are the steps of the plan as declared.
+func (p *planner) wantedSpecs() []StepSpec {
+	out := make([]StepSpec, len(p.plan.Steps))
+	for i := range p.plan.Steps {
+		out[i] = p.plan.Steps[i].Spec
+	}
+	return out
 }
 
 // override sets params by dotted name; only declared ones, so that a slip of
@@ -112,7 +163,7 @@ func deepCopy(m map[string]any) map[string]any {
 
 // step plans one step; those it needs are planned already.
 func (p *planner) step(ctx context.Context, ps *PlanStep) error {
-	kind, err := p.e.kind(ps.Spec)
+	kind, err := p.shop.kind(ps.Spec)
 	if err != nil {
 		return err
 	}
@@ -128,6 +179,12 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 	}
 	if len(ps.Cells) == 0 {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0106", Pos: ps.Spec.Pos, Msg: fmt.Sprintf("step %q: its matrix has no cells", ps.Spec.Name), Hint: "exclude takes all of them out, or an axis has no values"}
+	}
+	if p.recorded {
+		return nil
+	}
+	if err := p.outlooks(ctx, ps); err != nil {
+		return err
 	}
 	p.settle(ps)
 	return nil
@@ -182,7 +239,9 @@ func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell
 	if err := p.runtime(ctx, c); err != nil {
 		return atStep(s, err)
 	}
-	return p.outlook(ctx, ps, c)
+	addSecrets(c, p.secrets)
+	c.forced = p.forced(ps.Spec)
+	return nil
 }
 
 // atStep gives an error the place of the step that it is about.
@@ -241,7 +300,7 @@ func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 
 // code adds the digest of the files that the step may run.
 func (p *planner) code(ctx context.Context, c *PlanCell) error {
-	if !c.needs.Code || p.o.Code == nil {
+	if !c.needs.Code || p.shop.Code == nil {
 		return nil
 	}
 	under := c.spec.Workdir
@@ -255,7 +314,7 @@ func (p *planner) code(ctx context.Context, c *PlanCell) error {
 	}
 	if !ok {
 		var err error
-		if files, err = p.o.Code.Select(ctx, under, c.spec.Code, p.notCode()); err != nil {
+		if files, err = p.shop.Code.Select(ctx, under, c.spec.Code, p.notCode()); err != nil {
 			return err
 		}
 		p.selects[memo] = files
@@ -394,10 +453,10 @@ func (p *planner) dataset(ctx context.Context, name string) (*Dataset, error) {
 	if d, ok := p.datasets[name]; ok {
 		return d, nil
 	}
-	if p.e.o.Datasets == nil {
+	if p.shop.Datasets == nil {
 		return nil, lastro.Errorf(lastro.EInvalid, "dataset %q is not declared", name)
 	}
-	d, err := p.e.o.Datasets.Snapshot(ctx, name)
+	d, err := p.shop.Datasets.Snapshot(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -412,7 +471,7 @@ func (p *planner) dataset(ctx context.Context, name string) (*Dataset, error) {
 
 // runtime adds the environment's identity, when it can be told.
 func (p *planner) runtime(ctx context.Context, c *PlanCell) error {
-	wanted := p.e.python(p.plan.Spec, c)
+	wanted := p.shop.python(p.plan.Spec, c)
 	if wanted == nil {
 		return nil
 	}
@@ -420,7 +479,7 @@ func (p *planner) runtime(ctx context.Context, c *PlanCell) error {
 	rt, ok := p.runtimes[*wanted]
 	if !ok {
 		var err error
-		if rt, err = p.e.o.Runtimes.Find(ctx, *wanted); err != nil {
+		if rt, err = p.shop.Runtimes.Find(ctx, *wanted); err != nil {
 			return err
 		}
 		p.runtimes[*wanted] = rt
@@ -433,53 +492,66 @@ func (p *planner) runtime(ctx context.Context, c *PlanCell) error {
 }
 
 // python returns the runtime that a cell wants, nil for none.
-func (e *Engine) python(spec Spec, c *PlanCell) *Python {
+func (w *Workshop) python(spec Spec, c *PlanCell) *Python {
 	wanted := spec.Python
 	if c.spec.Python != nil {
 		wanted = *c.spec.Python
 	}
-	if !c.needs.Python || e.o.Runtimes == nil || wanted == (Python{}) {
+	if !c.needs.Python || w.Runtimes == nil || wanted == (Python{}) {
 		return nil
 	}
 	return &wanted
 }
 
-// outlook says whether the cell is cached, will run, or depends on others.
-func (p *planner) outlook(ctx context.Context, ps *PlanStep, c *PlanCell) error {
+// forced says why a step runs even if it is cached; "" = it does not.
+func (p *planner) forced(s StepSpec) string {
 	switch {
 	case p.o.NoCache:
-		c.forced = "the cache was not asked (--no-cache)"
-	case !ps.Spec.Cache:
-		c.forced = "it is never cached (cache: false)"
-	case p.from[ps.Spec.Name]:
-		c.forced = "asked for (--from)"
+		return "the cache was not asked (--no-cache)"
+	case !s.Cache:
+		return "it is never cached (cache: false)"
+	case p.from[s.Name]:
+		return "asked for (--from)"
 	}
+	return ""
+}
+
+// outlooks says of each cell whether it is cached, will run, or depends on others.
+func (p *planner) outlooks(ctx context.Context, ps *PlanStep) error {
+	var ask []*PlanCell
+	for i := range ps.Cells {
+		c := &ps.Cells[i]
+		known, err := p.outlook(ps, c)
+		if err != nil {
+			return err
+		}
+		if known {
+			ask = append(ask, c)
+		}
+	}
+	return p.e.lookUpAll(ctx, p.plan, ask, p.explain)
+}
+
+// outlook completes what can be told of a cell without the cache; ask means
+// that its key is known and the cache decides.
+func (p *planner) outlook(ps *PlanStep, c *PlanCell) (ask bool, err error) {
 	if waits := p.fill(c); len(waits) > 0 {
 		c.Outlook, c.Why = Depends, "depends on "+strings.Join(waits, ", ")
-		return nil
+		return false, nil
 	}
-	if wanted := p.e.python(p.plan.Spec, c); wanted != nil && c.runtime.Digest == "" {
+	if ps.Spec.If != "" {
+		c.Outlook, c.Why = Depends, "if: "+ps.Spec.If
+		return false, nil
+	}
+	if wanted := p.shop.python(p.plan.Spec, c); wanted != nil && c.runtime.Digest == "" {
 		c.Outlook, c.Why = Miss, "the Python environment is not built yet"
-		return nil
+		return false, nil
 	}
-	var err error
 	if c.Key, err = cacheKey(c.ingredients); err != nil {
-		return err
+		return false, err
 	}
-	if c.forced != "" {
-		c.Outlook, c.Why = Miss, c.forced
-		return nil
-	}
-	hit, why, err := p.e.cached(ctx, p.plan.Spec.Project, c)
-	if err != nil {
-		return err
-	}
-	if hit != nil {
-		c.Outlook, c.Why, c.hit = Hit, fmt.Sprintf("from #%d", hit.Run), hit
-		return nil
-	}
-	c.Outlook, c.Why = Miss, why
-	return p.explain(ctx, c)
+	c.Outlook, c.Why = Miss, c.forced
+	return c.forced == "", nil
 }
 
 // fill puts the digests of outputs that are known from the cache into the
@@ -507,57 +579,6 @@ func (f *plannedInput) take(from *StepRun) bool {
 	a, ok := from.Output(f.Output)
 	f.Digest = a.Digest
 	return ok
-}
-
-// cached looks a key up. A hit whose outputs are no longer stored is none;
-// why then says so.
-func (e *Engine) cached(ctx context.Context, project string, c *PlanCell) (hit *StepRun, why string, err error) {
-	s, ok, err := e.o.Store.Hit(ctx, project, c.Key)
-	if err != nil || !ok {
-		return nil, "", err
-	}
-	for _, a := range s.Outputs {
-		there, err := e.o.Blobs.Has(ctx, a.Digest)
-		if err != nil {
-			return nil, "", err
-		}
-		if !there {
-			return nil, fmt.Sprintf("its %s of #%d is no longer stored", a.Name, s.Run), nil
-		}
-	}
-	return &s, "", nil
-}
-
-// explain says why a cell with a key misses the cache.
-func (p *planner) explain(ctx context.Context, c *PlanCell) error {
-	if c.Why != "" {
-		return nil
-	}
-	last, ok, err := p.e.o.Store.LastKeyed(ctx, p.plan.Spec.Project, c.spec.Name, c.Values)
-	if err != nil {
-		return err
-	}
-	c.Why, err = p.e.reason(ctx, last, ok, c, p.plan.Code, p.lastRuns)
-	return err
-}
-
-// reason compares a cell with the last one of its step.
-func (e *Engine) reason(ctx context.Context, last StepRun, ok bool, c *PlanCell, code map[string]string, memo map[int64]Run) (string, error) {
-	if !ok {
-		return "it has not run before", nil
-	}
-	if last.Key == c.Key {
-		return fmt.Sprintf("nothing changed since #%d, which %s", last.Run, ended(last.State)), nil
-	}
-	run, known := memo[last.Run]
-	if !known {
-		var err error
-		if run, err = e.o.Store.Run(ctx, last.Run); err != nil {
-			return "", err
-		}
-		memo[last.Run] = run
-	}
-	return changes(last.Ingredients, c.ingredients, changedFiles(run.Code, c.code, code)), nil
 }
 
 func ended(s State) string {
@@ -592,20 +613,6 @@ func (p *planner) digest() (lastro.Digest, error) {
 	}
 	b, err := lastro.CanonicalJSON(body)
 	return lastro.DigestOf(b), err
-}
-
-// kind returns the kind of a step.
-func (e *Engine) kind(s StepSpec) (Kind, error) {
-	if k, ok := e.kinds[s.Kind]; ok {
-		return k, nil
-	}
-	names := slices.Sorted(maps.Keys(e.kinds))
-	err := &lastro.Error{Code: lastro.EUnsupported, ID: "L0121", Pos: s.Pos, Msg: fmt.Sprintf("step %q: there is no step kind %q", s.Name, s.Kind),
-		Hint: "there are " + strings.Join(names, ", ")}
-	if near := lastro.Nearest(s.Kind, names); near != "" {
-		err.Hint = "did you mean " + near + "?"
-	}
-	return nil, err
 }
 
 // local refuses paths that leave the workspace, and the whole of it.

@@ -107,3 +107,11 @@ const Shared Scope = ""
 
 // Reads reports whether a run of this scope may use what a run of the other wrote.
 func (s Scope) Reads(other Scope) bool { return other == Shared || other == s }
+
+// readable are the scopes in which a run of this one looks for results.
+func (s Scope) readable() []Scope {
+	if s == Shared {
+		return []Scope{Shared}
+	}
+	return []Scope{s, Shared}
+}

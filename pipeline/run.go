@@ -52,8 +52,21 @@ type Run struct {
 	Params     map[string]any    `json:"params,omitempty"`
 	Datasets   []Dataset         `json:"datasets,omitempty"` // the versions it reads
 	Code       map[string]string `json:"code,omitempty"`     // content of each code file by path
+	Tree       lastro.Digest     `json:"tree,omitempty"`     // of the files that it was planned from: code, lastro.yaml, locks; "" = all was cached
+	Options    RunOptions        `json:"options,omitzero"`
+	Stop       string            `json:"stop,omitempty"` // why somebody wants it to end
 	StartedAt  time.Time         `json:"started_at"`
 	EndedAt    time.Time         `json:"ended_at,omitzero"`
+}
+
+// RunOptions are what was asked of a run, apart from params.
+type RunOptions struct {
+	Only      []string `json:"only,omitempty"`      // these steps and what they need
+	From      []string `json:"from,omitempty"`      // these steps and all that follow run even if cached
+	NoCache   bool     `json:"no_cache,omitempty"`  // everything runs
+	Strict    bool     `json:"strict,omitempty"`    // steps write to their workspace only and reach no network but tracking
+	Scope     Scope    `json:"scope,omitempty"`     // of cached results
+	Untrusted bool     `json:"untrusted,omitempty"` // no secrets, nothing registered or deployed: a pull request from a fork
 }
 
 // Ref returns "run:142".
@@ -93,6 +106,7 @@ type StepRun struct {
 	Kind        string             `json:"kind"`
 	State       State              `json:"state"`
 	Reason      string             `json:"reason,omitempty"` // why cached, run again, skipped, failed
+	Cause       RetryReason        `json:"cause,omitempty"`  // lost, oom, timeout, exit:N; "" = it ended well, or for another reason
 	Key         lastro.Digest      `json:"key,omitempty"`
 	Ingredients map[string]string  `json:"ingredients,omitempty"` // of Key, by name
 	CachedFrom  int64              `json:"cached_from,omitempty"` // number of the run that did the work
@@ -109,6 +123,7 @@ type StepRun struct {
 	Error       *lastro.Error      `json:"error,omitempty"`
 	CPUSeconds  float64            `json:"cpu_seconds,omitempty"`
 	MaxRSSBytes int64              `json:"max_rss_bytes,omitempty"`
+	Isolation   string             `json:"isolation,omitempty"` // what kept the work apart
 	StartedAt   time.Time          `json:"started_at,omitzero"`
 	EndedAt     time.Time          `json:"ended_at,omitzero"`
 }
@@ -132,32 +147,6 @@ type Artifact struct {
 	Path   string        `json:"path"`
 	Digest lastro.Digest `json:"digest"`
 	Size   int64         `json:"size"` // bytes
-}
-
-// Store keeps runs and step runs. Each writing method is one transaction that
-// also commits the events.
-type Store interface {
-	// CreateRun stores a run with its first step runs and gives it the next
-	// number; the numbers in r, steps and events are filled in by it (events
-	// are made by the callback, once the number is known).
-	CreateRun(ctx context.Context, r Run, steps []StepRun, events func(number int64) []lastro.Event) (int64, error)
-	// Record stores step runs, replacing those of the same run, step, cell and
-	// attempt, and the state of the run when r is not nil.
-	Record(ctx context.Context, r *Run, steps []StepRun, events ...lastro.Event) error
-
-	// Run returns one run; ENotFound.
-	Run(ctx context.Context, number int64) (Run, error)
-	// Runs lists runs, newest first, without their Code.
-	Runs(ctx context.Context, f RunFilter) ([]Run, error)
-	// StepRuns returns all step runs of a run in the order in which they were
-	// first recorded, earlier attempts included.
-	StepRuns(ctx context.Context, run int64) ([]StepRun, error)
-	// Hit returns the newest succeeded step run with this cache key; ok is
-	// false when there is none.
-	Hit(ctx context.Context, project string, key lastro.Digest) (s StepRun, ok bool, err error)
-	// LastKeyed returns the newest ended step run of a step or cell that has a
-	// cache key; values are compared as canonical JSON.
-	LastKeyed(ctx context.Context, project, step string, values map[string]any) (s StepRun, ok bool, err error)
 }
 
 // RunFilter narrows a list of runs; empty fields match everything.

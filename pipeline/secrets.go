@@ -42,3 +42,23 @@ func SecretVersions(ctx context.Context, s Secrets, steps []StepSpec) (map[strin
 	}
 	return versions, missing.OrNil()
 }
+
+// addSecrets puts the versions of the secrets that a cell names into its
+// ingredients; values are never part of a plan or key (SEMANTICS 11).
+func addSecrets(c *PlanCell, versions map[string]int) {
+	for _, name := range c.spec.Secrets {
+		if v, ok := versions[name]; ok {
+			c.ingredients["secret "+name] = fmt.Sprintf("version %d", v)
+		}
+	}
+}
+
+// secretValues are the values that a step gets in its environment. A run of a
+// stranger's code gets none.
+func secretValues(ctx context.Context, p *Plan, s StepSpec) (map[string]string, error) {
+	if p.Options.Untrusted {
+		return nil, &lastro.Error{Code: lastro.EFailed, ID: "L0318", Pos: s.Pos, Msg: fmt.Sprintf("step %q names secrets, and a pull request from a fork gets none", s.Name),
+			Hint: `leave the step out there: if: event.kind != "pull_request"`}
+	}
+	return p.shop.Secrets.Values(ctx, s.Secrets)
+}

@@ -32,8 +32,8 @@ type workspaces struct {
 
 // newWorkspaces also removes what is left of the code of runs before, whose
 // engine died while it tidied up.
-func newWorkspaces(o Options, run int64, live func(int64) bool) *workspaces {
-	base := filepath.Join(o.StateDir, "work")
+func newWorkspaces(state string, run int64, live func(int64) bool) *workspaces {
+	base := filepath.Join(state, "work")
 	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10))}
 	entries, err := os.ReadDir(base)
 	if err != nil {
@@ -48,46 +48,57 @@ func newWorkspaces(o Options, run int64, live func(int64) bool) *workspaces {
 	return w
 }
 
-// fresh makes an empty workspace with the code of the cell in it.
-func (w *workspaces) fresh(ctx context.Context, j *Job, p *Plan, c *PlanCell) error {
+// path is the workspace of an attempt, scratch its folder for HOME and TMPDIR.
+func (w *workspaces) path(s StepRun) string { return filepath.Join(w.dir, attemptName(s)) }
+func (w *workspaces) scratch(s StepRun) string {
+	return filepath.Join(w.dir, ".tmp", attemptName(s))
+}
+func (w *workspaces) codePath() string { return filepath.Join(w.dir, ".code") }
+
+func attemptName(s StepRun) string {
+	return cellName(s.Step, s.Cell) + "-" + strconv.Itoa(s.Attempt)
+}
+
+// fresh makes an empty workspace with code in it; bring puts the run's code
+// into the folder that it is given.
+func (w *workspaces) fresh(ctx context.Context, j *Job, code map[string]string, bring func(context.Context, string) error) error {
 	w.forgetOld(cellName(j.Step.Name, j.Cell))
 	for attempt := 1; attempt <= j.Attempt; attempt++ {
-		name := fmt.Sprintf("%s-%d", cellName(j.Step.Name, j.Cell), attempt)
-		w.remove(filepath.Join(w.dir, name))
-		w.remove(filepath.Join(w.dir, ".tmp", name))
+		s := StepRun{Step: j.Step.Name, Cell: j.Cell, Attempt: attempt}
+		w.remove(w.path(s))
+		w.remove(w.scratch(s))
 	}
 	for _, d := range []string{j.Dir, j.Scratch} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return fmt.Errorf("make the workspace: %w", err)
 		}
 	}
-	if len(c.code) > 0 {
-		if w.once.Do(func() { w.err = w.code(ctx, p) }); w.err != nil {
+	if len(code) > 0 {
+		if w.once.Do(func() { w.err = w.code(ctx, bring) }); w.err != nil {
 			return w.err
 		}
-		if err := copyFiles(filepath.Join(w.dir, ".code"), j.Dir, c.code); err != nil {
+		if err := copyFiles(w.codePath(), j.Dir, code); err != nil {
 			return err
 		}
 	}
 	return makeParents(j)
 }
 
-// code copies the run's code once. The folder appears whole or not at all, so
+// code brings the run's code once. The folder appears whole or not at all, so
 // a run that goes on after a crash finds what it began with.
-func (w *workspaces) code(ctx context.Context, p *Plan) error {
-	dest := filepath.Join(w.dir, ".code")
-	if _, err := os.Stat(dest); err == nil {
+func (w *workspaces) code(ctx context.Context, bring func(context.Context, string) error) error {
+	if _, err := os.Stat(w.codePath()); err == nil {
 		return nil
 	}
-	temp := dest + ".part"
+	temp := w.codePath() + ".part"
 	w.remove(temp)
-	if err := os.MkdirAll(temp, 0o700); err != nil {
+	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		return err
 	}
-	if err := p.source.Copy(ctx, p.Code, temp); err != nil {
+	if err := bring(ctx, temp); err != nil {
 		return err
 	}
-	return os.Rename(temp, dest)
+	return os.Rename(temp, w.codePath())
 }
 
 // makeParents makes the folders into which the step writes, and the one where

@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"lastro"
 	"lastro/pipeline"
@@ -21,121 +24,60 @@ var _ pipeline.Store = (*Pipeline)(nil)
 // NewPipeline returns the pipeline's tables in db.
 func NewPipeline(db *DB) *Pipeline { return &Pipeline{db} }
 
-// CreateRun stores a run with its first step runs.
-func (p *Pipeline) CreateRun(ctx context.Context, r pipeline.Run, steps []pipeline.StepRun, events func(int64) []lastro.Event) (int64, error) {
-	body, code, err := encodeRun(r)
-	if err != nil {
-		return 0, err
-	}
-	// The number is only known inside the transaction, and the events name it.
-	var made []lastro.Event
-	err = p.db.Write(ctx, func(tx *Tx) error {
-		digest := string(lastro.DigestOf([]byte(code)))
-		if _, err := tx.Exec(ctx, `INSERT INTO run_code (digest, files) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING`, digest, code); err != nil {
-			return err
-		}
-		err := tx.QueryRow(ctx, `INSERT INTO runs (number, project, state, reason, plan_digest, actor, started_at, ended_at, body, code)
-			SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs RETURNING number`,
-			r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), body, digest).Scan(&r.Number)
-		if err != nil {
-			return err
-		}
-		for i := range steps {
-			s := steps[i]
-			s.Run = r.Number
-			if err := putStepRun(ctx, tx, s, r.Project); err != nil {
-				return err
-			}
-		}
-		made = events(r.Number)
-		for i := range made {
-			if err := tx.append(ctx, &made[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	p.db.bus.publish(made)
-	return r.Number, nil
-}
+// Shared reports whether other processes may use the same tables.
+func (p *Pipeline) Shared() bool { return p.db.Shared() }
 
-// Record stores step runs and the state of a run.
-func (p *Pipeline) Record(ctx context.Context, r *pipeline.Run, steps []pipeline.StepRun, events ...lastro.Event) error {
-	return p.db.Write(ctx, func(tx *Tx) error {
-		if r != nil {
-			n, err := tx.Exec(ctx, `UPDATE runs SET state = ?, reason = ?, ended_at = ? WHERE number = ?`, string(r.State), r.Reason, lastro.Micros(r.EndedAt), r.Number)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return noPipelineRun(r.Number)
-			}
-		}
-		projects := map[int64]string{}
-		for _, s := range steps {
-			project, ok := projects[s.Run]
-			if !ok {
-				if err := tx.QueryRow(ctx, `SELECT project FROM runs WHERE number = ?`, s.Run).Scan(&project); err != nil {
-					return notFound(err, "there is no run #%d", s.Run)
-				}
-				projects[s.Run] = project
-			}
-			if err := putStepRun(ctx, tx, s, project); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, events...)
+// Change runs fn in one transaction, which survives the death of this process
+// at once and a loss of power soon after (SEMANTICS 6): what is lost then is
+// begun again.
+func (p *Pipeline) Change(ctx context.Context, fn func(pipeline.Tx) error) error {
+	return p.db.WriteSoon(ctx, func(tx *Tx) error { return fn(pipelineTx{tx}) })
 }
 
 func noPipelineRun(number int64) error {
 	return &lastro.Error{Code: lastro.ENotFound, Msg: fmt.Sprintf("there is no run #%d", number), Hint: "lastro ls runs"}
 }
 
-func putStepRun(ctx context.Context, tx *Tx, s pipeline.StepRun, project string) error {
-	body, err := json.Marshal(stepBody{s.Ingredients, s.Inputs, s.Outputs, s.Facts, s.Report, s.Log, s.Error, s.CPUSeconds, s.MaxRSSBytes})
-	if err != nil {
-		return fmt.Errorf("encode step run %s: %w", s.Ref(), err)
-	}
-	values, err := encodeValues(s.Values)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO step_runs (run, step, cell, attempt, position, project, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, body)
-		VALUES (?, ?, ?, ?, (SELECT COALESCE(MAX(position), 0) + 1 FROM step_runs WHERE run = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (run, step, cell, attempt) DO UPDATE SET state = excluded.state, reason = excluded.reason, cache_key = excluded.cache_key,
-			cached_from = excluded.cached_from, selected = excluded.selected, started_at = excluded.started_at, ended_at = excluded.ended_at, body = excluded.body`,
-		s.Run, s.Step, s.Cell, s.Attempt, s.Run, project, s.Kind, values, string(s.State), s.Reason, string(s.Key), s.CachedFrom, s.Selected,
-		lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), string(body))
-	return err
-}
-
 // stepBody is what no query asks for.
 type stepBody struct {
-	Ingredients map[string]string   `json:"ingredients,omitempty"`
-	Inputs      []pipeline.JobInput `json:"inputs,omitempty"`
-	Outputs     []pipeline.Artifact `json:"outputs,omitempty"`
-	Facts       map[string]float64  `json:"facts,omitempty"`
-	Report      json.RawMessage     `json:"report,omitempty"`
-	Log         string              `json:"log,omitempty"`
-	Error       *lastro.Error       `json:"error,omitempty"`
-	CPUSeconds  float64             `json:"cpu_seconds,omitempty"`
-	MaxRSSBytes int64               `json:"max_rss_bytes,omitempty"`
+	Ingredients map[string]string    `json:"ingredients,omitempty"`
+	Inputs      []pipeline.JobInput  `json:"inputs,omitempty"`
+	Outputs     []pipeline.Artifact  `json:"outputs,omitempty"`
+	Facts       map[string]float64   `json:"facts,omitempty"`
+	Report      json.RawMessage      `json:"report,omitempty"`
+	Log         string               `json:"log,omitempty"`
+	Error       *lastro.Error        `json:"error,omitempty"`
+	CPUSeconds  float64              `json:"cpu_seconds,omitempty"`
+	MaxRSSBytes int64                `json:"max_rss_bytes,omitempty"`
+	Cause       pipeline.RetryReason `json:"cause,omitempty"`
+	Isolation   string               `json:"isolation,omitempty"`
+	Plots       []pipeline.Artifact  `json:"plots,omitempty"`
+	Summary     string               `json:"summary,omitempty"`
+	OutValues   map[string]string    `json:"out_values,omitempty"`
+	Reports     []pipeline.Report    `json:"reports,omitempty"`
+}
+
+func bodyOf(s pipeline.StepRun) (string, error) {
+	b, err := json.Marshal(stepBody{s.Ingredients, s.Inputs, s.Outputs, s.Facts, s.Report, s.Log, s.Error, s.CPUSeconds, s.MaxRSSBytes,
+		s.Cause, s.Isolation, s.Plots, s.Summary, s.OutValues, s.Reports})
+	if err != nil {
+		return "", fmt.Errorf("encode step run %s: %w", s.Ref(), err)
+	}
+	return string(b), nil
 }
 
 type runBody struct {
-	Spec     pipeline.Spec      `json:"spec"`
-	Git      pipeline.Git       `json:"git"`
-	Event    map[string]any     `json:"event,omitempty"`
-	Params   map[string]any     `json:"params,omitempty"`
-	Datasets []pipeline.Dataset `json:"datasets,omitempty"`
+	Spec     pipeline.Spec       `json:"spec"`
+	Git      pipeline.Git        `json:"git"`
+	Event    map[string]any      `json:"event,omitempty"`
+	Params   map[string]any      `json:"params,omitempty"`
+	Datasets []pipeline.Dataset  `json:"datasets,omitempty"`
+	Tree     lastro.Digest       `json:"tree,omitempty"`
+	Options  pipeline.RunOptions `json:"options,omitzero"`
 }
 
 func encodeRun(r pipeline.Run) (body, code string, err error) {
-	b, err := json.Marshal(runBody{r.Spec, r.Git, r.Event, r.Params, r.Datasets})
+	b, err := json.Marshal(runBody{r.Spec, r.Git, r.Event, r.Params, r.Datasets, r.Tree, r.Options})
 	if err != nil {
 		return "", "", fmt.Errorf("encode a run: %w", err)
 	}
@@ -151,20 +93,20 @@ func encodeValues(values map[string]any) (string, error) {
 	return string(b), err
 }
 
-const pipelineRunColumns = `SELECT number, project, state, reason, plan_digest, actor, started_at, ended_at, body FROM runs `
+const pipelineRunColumns = `SELECT number, project, state, reason, stop, plan_digest, actor, started_at, ended_at, body FROM runs `
 
 func scanPipelineRun(scan func(...any) error) (pipeline.Run, error) {
 	var r pipeline.Run
 	var started, ended int64
 	var body string
-	if err := scan(&r.Number, &r.Project, &r.State, &r.Reason, &r.PlanDigest, &r.Actor, &started, &ended, &body); err != nil {
+	if err := scan(&r.Number, &r.Project, &r.State, &r.Reason, &r.Stop, &r.PlanDigest, &r.Actor, &started, &ended, &body); err != nil {
 		return r, err
 	}
 	var b runBody
 	if err := json.Unmarshal([]byte(body), &b); err != nil {
 		return r, fmt.Errorf("read run #%d: %w", r.Number, err)
 	}
-	r.Spec, r.Git, r.Event, r.Params, r.Datasets = b.Spec, b.Git, b.Event, b.Params, b.Datasets
+	r.Spec, r.Git, r.Event, r.Params, r.Datasets, r.Tree, r.Options = b.Spec, b.Git, b.Event, b.Params, b.Datasets, b.Tree, b.Options
 	r.StartedAt, r.EndedAt = lastro.FromMicros(started), lastro.FromMicros(ended)
 	return r, nil
 }
@@ -197,7 +139,9 @@ func (p *Pipeline) Runs(ctx context.Context, f pipeline.RunFilter) ([]pipeline.R
 	return collect(rows, err, func(r *sql.Rows) (pipeline.Run, error) { return scanPipelineRun(r.Scan) })
 }
 
-const stepRunColumns = `SELECT run, step, cell, attempt, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, body FROM step_runs `
+const stepRunFields = `run, step, cell, attempt, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, body`
+
+const stepRunColumns = `SELECT ` + stepRunFields + ` FROM step_runs `
 
 func scanStepRun(scan func(...any) error) (pipeline.StepRun, error) {
 	var s pipeline.StepRun
@@ -217,6 +161,7 @@ func scanStepRun(scan func(...any) error) (pipeline.StepRun, error) {
 	}
 	s.Ingredients, s.Inputs, s.Outputs, s.Facts, s.Report = b.Ingredients, b.Inputs, b.Outputs, b.Facts, b.Report
 	s.Log, s.Error, s.CPUSeconds, s.MaxRSSBytes = b.Log, b.Error, b.CPUSeconds, b.MaxRSSBytes
+	s.Cause, s.Isolation, s.Plots, s.Summary, s.OutValues, s.Reports = b.Cause, b.Isolation, b.Plots, b.Summary, b.OutValues, b.Reports
 	s.StartedAt, s.EndedAt = lastro.FromMicros(started), lastro.FromMicros(ended)
 	return s, nil
 }
@@ -227,9 +172,73 @@ func (p *Pipeline) StepRuns(ctx context.Context, run int64) ([]pipeline.StepRun,
 	return collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 }
 
-// Hit returns the newest succeeded step run with a cache key.
-func (p *Pipeline) Hit(ctx context.Context, project string, key lastro.Digest) (pipeline.StepRun, bool, error) {
-	return p.one(ctx, `WHERE cache_key = ? AND state = 'succeeded' AND project = ? ORDER BY ended_at DESC LIMIT 1`, string(key), project)
+// Chosen returns the row of a step whose outputs go on.
+func (p *Pipeline) Chosen(ctx context.Context, run int64, step string) (pipeline.StepRun, bool, error) {
+	return p.one(ctx, `WHERE run = ? AND step = ? AND selected = 1 AND state IN ('succeeded', 'cached') ORDER BY attempt DESC LIMIT 1`, run, step)
+}
+
+// hitsAtOnce bounds the parameters of one query.
+const hitsAtOnce = 500
+
+// Hits returns the newest usable step run of each cache key.
+func (p *Pipeline) Hits(ctx context.Context, project string, scopes []pipeline.Scope, keys []lastro.Digest, since time.Time) (map[lastro.Digest]pipeline.StepRun, error) {
+	out := map[lastro.Digest]pipeline.StepRun{}
+	for chunk := range slices.Chunk(keys, hitsAtOnce) {
+		args := []any{project, lastro.Micros(since)}
+		for _, s := range scopes {
+			args = append(args, string(s))
+		}
+		for _, k := range chunk {
+			args = append(args, string(k))
+		}
+		rows, err := p.db.Query(ctx, stepRunColumns+`WHERE state = 'succeeded' AND project = ? AND ended_at >= ? AND scope IN (`+holes(len(scopes))+`)
+			AND cache_key IN (`+holes(len(chunk))+`) ORDER BY ended_at`, args...)
+		found, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range found { // the newest last
+			out[s.Key] = s
+		}
+	}
+	return out, nil
+}
+
+// holes is "?, ?, ?".
+func holes(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// HasKeyed reports whether a step of that name ever had a cache key.
+func (p *Pipeline) HasKeyed(ctx context.Context, project, step string) (bool, error) {
+	var n int
+	err := p.db.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM step_runs WHERE project = ? AND step = ? AND cache_key <> '' LIMIT 1) AS some`, project, step).Scan(&n)
+	return n > 0, storageError(err)
+}
+
+// Engines returns the engines that have not gone.
+func (p *Pipeline) Engines(ctx context.Context) ([]pipeline.EngineRow, error) {
+	rows, err := p.db.Query(ctx, `SELECT id, place, beat, started_at FROM engines WHERE gone = 0 ORDER BY id LIMIT 10000`)
+	return collect(rows, err, func(r *sql.Rows) (pipeline.EngineRow, error) {
+		var e pipeline.EngineRow
+		var started int64
+		err := r.Scan(&e.ID, &e.Place, &e.Beat, &started)
+		e.StartedAt = lastro.FromMicros(started)
+		return e, err
+	})
+}
+
+// Stopping returns the unfinished runs that somebody wants to end.
+func (p *Pipeline) Stopping(ctx context.Context) (map[int64]string, error) {
+	rows, err := p.db.Query(ctx, `SELECT number, stop FROM runs WHERE state = 'running' AND stop <> '' LIMIT 10000`)
+	type stop struct {
+		run int64
+		why string
+	}
+	list, err := collect(rows, err, func(r *sql.Rows) (s stop, err error) { err = r.Scan(&s.run, &s.why); return s, err })
+	out := map[int64]string{}
+	for _, s := range list {
+		out[s.run] = s.why
+	}
+	return out, err
 }
 
 // LastKeyed returns the newest ended step run of a step or cell with a cache key.

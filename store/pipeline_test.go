@@ -4,6 +4,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -29,8 +30,11 @@ func TestPipeline(t *testing.T) {
 		Datasets: []pipeline.Dataset{{Name: "wine", Digest: "sha256:2", Path: "data"}}, Code: map[string]string{"train.py": "sha256:3"}}
 	step := pipeline.StepRun{Step: "train", Cell: 2, Values: map[string]any{"rate": "0.1"}, Attempt: 1, Kind: "run", State: pipeline.Pending}
 	for want := int64(1); want <= 2; want++ {
-		n, err := p.CreateRun(ctx, run, []pipeline.StepRun{step}, func(n int64) []lastro.Event {
-			return []lastro.Event{lastro.NewEvent(at, "user:ana", "run.started", pipeline.RunRef(n), nil)}
+		var n int64
+		err := p.Change(ctx, func(tx pipeline.Tx) (err error) {
+			n, err = tx.CreateRun(ctx, run, []pipeline.StepProgress{{Step: "train", State: pipeline.Pending, Open: 1}}, []pipeline.StepRun{step})
+			tx.Emit(lastro.NewEvent(at, "user:ana", "run.started", pipeline.RunRef(n), nil))
+			return err
 		})
 		if err != nil || n != want {
 			t.Fatalf("number %d, %v; want %d", n, err, want)
@@ -51,18 +55,33 @@ func TestPipeline(t *testing.T) {
 	failed.Attempt, failed.State, failed.EndedAt = 2, pipeline.Failed, at.Add(2*time.Second)
 	failed.Error = &lastro.Error{Code: lastro.EFailed, ID: "L0301", Msg: "exit status 1", Notes: []string{"x"}, Pos: lastro.Pos{File: "lastro.yaml", Line: 3}}
 	run.State, run.Reason, run.EndedAt = pipeline.Failed, "train failed", failed.EndedAt
-	if err := p.Record(ctx, &run, []pipeline.StepRun{step, failed}, lastro.NewEvent(at, "system:engine", "step.failed", failed.Ref(), nil)); err != nil {
+	err = p.Change(ctx, func(tx pipeline.Tx) error {
+		tx.Emit(lastro.NewEvent(at, "system:engine", "step.failed", failed.Ref(), nil))
+		return errors.Join(tx.Put(ctx, step, time.Time{}), tx.Put(ctx, failed, time.Time{}),
+			tx.PutProgress(ctx, pipeline.Progress{Run: 2, State: run.State, Reason: run.Reason, EndedAt: run.EndedAt}))
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	steps, err := p.StepRuns(ctx, 2)
 	if err != nil || !reflect.DeepEqual(steps, []pipeline.StepRun{step, failed}) {
 		t.Errorf("\n got %+v\nwant %+v (%v)", steps, []pipeline.StepRun{step, failed}, err)
 	}
-	if hit, ok, err := p.Hit(ctx, "demo", "sha256:9"); err != nil || !ok || hit.Attempt != 1 {
-		t.Errorf("hit %+v, %v, %v", hit, ok, err)
+	hits := func(project string, scope pipeline.Scope, since time.Time) int {
+		found, err := p.Hits(ctx, project, []pipeline.Scope{scope}, []lastro.Digest{"sha256:8", "sha256:9"}, since)
+		if err != nil {
+			t.Error(err)
+		}
+		if hit, ok := found["sha256:9"]; ok && hit.Attempt != 1 {
+			t.Errorf("hit %+v", hit)
+		}
+		return len(found)
 	}
-	if _, ok, err := p.Hit(ctx, "other", "sha256:9"); err != nil || ok {
-		t.Errorf("a hit in another project: %v, %v", ok, err)
+	if n := hits("demo", pipeline.Shared, time.Time{}); n != 1 {
+		t.Errorf("%d hits", n)
+	}
+	if n := hits("other", pipeline.Shared, time.Time{}) + hits("demo", "pr-1", time.Time{}) + hits("demo", pipeline.Shared, at.Add(time.Hour)); n != 0 {
+		t.Errorf("%d hits of another project, scope or time", n)
 	}
 	if last, ok, err := p.LastKeyed(ctx, "demo", "train", map[string]any{"rate": "0.1"}); err != nil || !ok || last.Attempt != 2 {
 		t.Errorf("last %+v, %v, %v", last, ok, err)

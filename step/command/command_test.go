@@ -56,6 +56,7 @@ type house struct {
 	store *store.Pipeline
 	exec  *process.Executor
 	o     pipeline.Options
+	shop  *pipeline.Workshop
 }
 
 func openHouse(ctx context.Context, dir string) (*house, error) {
@@ -76,7 +77,9 @@ func openHouse(ctx context.Context, dir string) (*house, error) {
 		return nil, err
 	}
 	kind := &command.Kind{Executor: h.exec, Environ: os.Environ()}
-	h.o = pipeline.Options{Store: h.store, Blobs: blobs, Kinds: []pipeline.Kind{kind}, StateDir: state, Project: dir}
+	h.o = pipeline.Options{Store: h.store, Blobs: blobs, StateDir: state}
+	h.shop = &pipeline.Workshop{Kinds: []pipeline.Kind{kind}, Project: dir}
+	h.o.Open = func(context.Context, pipeline.Run) (*pipeline.Workshop, error) { return h.shop, nil }
 	return h, nil
 }
 
@@ -88,11 +91,12 @@ func (h *house) run(ctx context.Context, spec pipeline.Spec) (pipeline.Run, erro
 		return pipeline.Run{}, err
 	}
 	e := pipeline.NewEngine(h.o)
-	p, err := e.Plan(ctx, spec, pipeline.PlanOptions{Code: tree})
+	h.shop.Code = tree
+	p, err := e.Plan(ctx, h.shop, spec, pipeline.PlanOptions{})
 	if err != nil {
 		return pipeline.Run{}, err
 	}
-	return e.Run(ctx, p)
+	return e.Run(ctx, p, nil)
 }
 
 func newHouse(t *testing.T) *house {

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"lastro"
+)
+
+// lookUpAll asks the cache for cells whose keys are known. explain says of one
+// that misses why it does.
+func (e *Engine) lookUpAll(ctx context.Context, p *Plan, cells []*PlanCell, explain func(context.Context, *PlanCell) error) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	keys := make([]lastro.Digest, len(cells))
+	for i, c := range cells {
+		keys[i] = c.Key
+	}
+	hits, err := e.o.Store.Hits(ctx, p.Spec.Project, p.Options.Scope.readable(), keys, e.oldest(cells[0].spec))
+	if err != nil {
+		return err
+	}
+	for _, c := range cells {
+		if c.hit, c.Why, err = e.usable(ctx, hits, c.Key); err != nil {
+			return err
+		}
+		c.Outlook = Miss
+		if c.hit != nil {
+			c.Outlook, c.Why = Hit, fmt.Sprintf("from #%d", c.hit.Run)
+		} else if c.Why == "" {
+			if err := explain(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookUp asks the cache for one cell of a run that is under way.
+func (e *Engine) lookUp(ctx context.Context, p *Plan, c *PlanCell) error {
+	return e.lookUpAll(ctx, p, []*PlanCell{c}, func(ctx context.Context, c *PlanCell) error {
+		return e.explain(ctx, p, c, map[int64]Run{})
+	})
+}
+
+// oldest is when a cached result of a step must have ended at the earliest.
+func (e *Engine) oldest(s StepSpec) time.Time {
+	if s.MaxAge == 0 {
+		return time.Time{}
+	}
+	return e.o.Clock.Now().Add(-s.MaxAge)
+}
+
+// usable returns the hit of a key whose outputs are all still stored; why says
+// so of one whose are not.
+func (e *Engine) usable(ctx context.Context, hits map[lastro.Digest]StepRun, key lastro.Digest) (hit *StepRun, why string, err error) {
+	s, ok := hits[key]
+	if !ok {
+		return nil, "", nil
+	}
+	for _, a := range s.Outputs {
+		there, err := e.o.Blobs.Has(ctx, a.Digest)
+		if err != nil {
+			return nil, "", err
+		}
+		if !there {
+			return nil, fmt.Sprintf("its %s of #%d is no longer stored", a.Name, s.Run), nil
+		}
+	}
+	return &s, "", nil
+}
+
+// explain says why a cell of a plan misses the cache. A step that never had a
+// key has not run, whatever its cells.
+func (p *planner) explain(ctx context.Context, c *PlanCell) error {
+	name := c.spec.Name
+	had, asked := p.keyed[name]
+	if !asked {
+		var err error
+		if had, err = p.e.o.Store.HasKeyed(ctx, p.plan.Spec.Project, name); err != nil {
+			return err
+		}
+		p.keyed[name] = had
+	}
+	if !had {
+		c.Why = "it has not run before"
+		return nil
+	}
+	return p.e.explain(ctx, p.plan, c, p.lastRuns)
+}
+
+// explain compares a cell with the last one of its step.
+func (e *Engine) explain(ctx context.Context, p *Plan, c *PlanCell, memo map[int64]Run) error {
+	last, ok, err := e.o.Store.LastKeyed(ctx, p.Spec.Project, c.spec.Name, c.Values)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !ok:
+		c.Why = "it has not run before"
+		return nil
+	case last.Key == c.Key:
+		c.Why = sameKey(last, c.spec.MaxAge)
+		return nil
+	}
+	run, known := memo[last.Run]
+	if !known {
+		if run, err = e.o.Store.Run(ctx, last.Run); err != nil {
+			return err
+		}
+		memo[last.Run] = run
+	}
+	c.Why = changes(last.Ingredients, c.ingredients, changedFiles(run.Code, c.code, p.Code))
+	return nil
+}
+
+// sameKey says why a result with the same key is not used.
+func sameKey(last StepRun, maxAge time.Duration) string {
+	if maxAge > 0 && last.State.OK() {
+		return fmt.Sprintf("its result of #%d is older than max_age", last.Run)
+	}
+	return fmt.Sprintf("nothing changed since #%d, which %s", last.Run, ended(last.State))
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+
+	"lastro"
+	"lastro/pipeline"
+)
+
+// pipelineTx is one transaction on the engine's queue.
+type pipelineTx struct{ tx *Tx }
+
+// Lock makes transactions on the same run wait for each other.
+func (t pipelineTx) Lock(ctx context.Context, run int64) (pipeline.Progress, error) {
+	p := pipeline.Progress{Run: run}
+	var ended int64
+	err := t.tx.QueryRow(ctx, `SELECT state, reason, stop, open_steps, ended_at FROM runs WHERE number = ? FOR UPDATE`, run).
+		Scan(&p.State, &p.Reason, &p.Stop, &p.Open, &ended)
+	p.EndedAt = lastro.FromMicros(ended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, noPipelineRun(run)
+	}
+	return p, err
+}
+
+// CreateRun stores a run with its steps and cells.
+func (t pipelineTx) CreateRun(ctx context.Context, r pipeline.Run, steps []pipeline.StepProgress, cells []pipeline.StepRun) (int64, error) {
+	body, code, err := encodeRun(r)
+	if err != nil {
+		return 0, err
+	}
+	digest := string(lastro.DigestOf([]byte(code)))
+	if _, err := t.tx.Exec(ctx, `INSERT INTO run_code (digest, files) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING`, digest, code); err != nil {
+		return 0, err
+	}
+	open := 0
+	for _, s := range steps {
+		if !s.State.Ended() {
+			open++
+		}
+	}
+	if err := t.tx.Lock(ctx, "run numbers"); err != nil {
+		return 0, err
+	}
+	err = t.tx.QueryRow(ctx, `INSERT INTO runs (number, project, state, reason, plan_digest, actor, started_at, ended_at, body, code, open_steps)
+		SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs RETURNING number`,
+		r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), body, digest, open).Scan(&r.Number)
+	if err != nil {
+		return 0, err
+	}
+	for i, s := range steps {
+		if _, err := t.tx.Exec(ctx, `INSERT INTO run_steps (run, step, position, state, reason, cells, waits) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			r.Number, s.Step, i, string(s.State), s.Reason, s.Open, s.Waits); err != nil {
+			return 0, err
+		}
+	}
+	for i, s := range cells {
+		s.Run = r.Number
+		if err := t.insert(ctx, s, r.Project, r.Options.Scope, i+1, 0); err != nil {
+			return 0, err
+		}
+	}
+	return r.Number, nil
+}
+
+// PutProgress replaces how a run stands.
+func (t pipelineTx) PutProgress(ctx context.Context, p pipeline.Progress) error {
+	_, err := t.tx.Exec(ctx, `UPDATE runs SET state = ?, reason = ?, stop = ?, open_steps = ?, ended_at = ? WHERE number = ?`,
+		string(p.State), p.Reason, p.Stop, p.Open, lastro.Micros(p.EndedAt), p.Run)
+	return err
+}
+
+// Steps returns how the steps of a run stand.
+func (t pipelineTx) Steps(ctx context.Context, run int64) ([]pipeline.StepProgress, error) {
+	rows, err := t.tx.Query(ctx, `SELECT step, state, reason, cells, waits FROM run_steps WHERE run = ? ORDER BY position LIMIT 100000`, run)
+	return collect(rows, err, func(r *sql.Rows) (pipeline.StepProgress, error) {
+		s := pipeline.StepProgress{Run: run}
+		err := r.Scan(&s.Step, &s.State, &s.Reason, &s.Open, &s.Waits)
+		return s, err
+	})
+}
+
+// PutStep replaces how a step stands.
+func (t pipelineTx) PutStep(ctx context.Context, s pipeline.StepProgress) error {
+	_, err := t.tx.Exec(ctx, `UPDATE run_steps SET state = ?, reason = ?, cells = ?, waits = ? WHERE run = ? AND step = ?`,
+		string(s.State), s.Reason, s.Open, s.Waits, s.Run, s.Step)
+	return err
+}
+
+// Close notes that n cells of a step have ended.
+func (t pipelineTx) Close(ctx context.Context, run int64, step string, n int) (left int, err error) {
+	err = t.tx.QueryRow(ctx, `UPDATE run_steps SET cells = cells - ? WHERE run = ? AND step = ? RETURNING cells`, n, run, step).Scan(&left)
+	return left, err
+}
+
+// Release notes that one need of a step has ended.
+func (t pipelineTx) Release(ctx context.Context, run int64, step string) (waits int, found bool, err error) {
+	err = t.tx.QueryRow(ctx, `UPDATE run_steps SET waits = waits - 1 WHERE run = ? AND step = ? AND state = 'pending' RETURNING waits`, run, step).Scan(&waits)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return waits, err == nil, err
+}
+
+// Ready lets cells begin that wait for their step.
+func (t pipelineTx) Ready(ctx context.Context, run int64, step string, n int, from time.Time) error {
+	if n < 0 {
+		_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = ? WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0`, lastro.Micros(from), run, step)
+		return err
+	}
+	_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = ? WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0
+		AND cell IN (SELECT cell FROM step_runs WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0 ORDER BY cell LIMIT ?)`,
+		lastro.Micros(from), run, step, run, step, n)
+	return err
+}
+
+// Take gives cells that may begin to an engine.
+func (t pipelineTx) Take(ctx context.Context, engine string, now time.Time, n int) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE (run, step, cell, attempt) IN
+		(SELECT run, step, cell, attempt FROM step_runs WHERE state = 'pending' AND ready_at > 0 AND ready_at <= ? ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
+		RETURNING `+stepRunFields, engine, lastro.Micros(now), lastro.Micros(now), n)
+	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+	slices.SortFunc(out, func(a, b pipeline.StepRun) int { return int(a.Run - b.Run) })
+	return out, err
+}
+
+// Note replaces what is stored of a running attempt of the engine.
+func (t pipelineTx) Note(ctx context.Context, engine string, s pipeline.StepRun) (bool, error) {
+	body, err := bodyOf(s)
+	if err != nil {
+		return false, err
+	}
+	n, err := t.tx.Exec(ctx, `UPDATE step_runs SET state = ?, reason = ?, cache_key = ?, cached_from = ?, selected = ?, started_at = ?, ended_at = ?, body = ?
+		WHERE run = ? AND step = ? AND cell = ? AND attempt = ? AND owner = ? AND state = 'running'`,
+		string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected), lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), body,
+		s.Run, s.Step, s.Cell, s.Attempt, engine)
+	return n == 1, err
+}
+
+// Put stores an attempt as it is.
+func (t pipelineTx) Put(ctx context.Context, s pipeline.StepRun, from time.Time) error {
+	body, err := bodyOf(s)
+	if err != nil {
+		return err
+	}
+	n, err := t.tx.Exec(ctx, `UPDATE step_runs SET state = ?, reason = ?, cache_key = ?, cached_from = ?, selected = ?, started_at = ?, ended_at = ?, ready_at = ?, body = ?
+		WHERE run = ? AND step = ? AND cell = ? AND attempt = ?`,
+		string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected), lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), lastro.Micros(from), body,
+		s.Run, s.Step, s.Cell, s.Attempt)
+	if err != nil || n == 1 {
+		return err
+	}
+	var project string
+	var scope pipeline.Scope
+	var position int
+	err = t.tx.QueryRow(ctx, `SELECT project, scope, (SELECT MAX(position) FROM step_runs WHERE run = ?) FROM step_runs WHERE run = ? AND step = ? AND cell = ? LIMIT 1`,
+		s.Run, s.Run, s.Step, s.Cell).Scan(&project, &scope, &position)
+	if err != nil {
+		return notFound(err, "run #%d has no %s", s.Run, s.Ref())
+	}
+	return t.insert(ctx, s, project, scope, position+1, lastro.Micros(from))
+}
+
+func (t pipelineTx) insert(ctx context.Context, s pipeline.StepRun, project string, scope pipeline.Scope, position int, from int64) error {
+	body, err := bodyOf(s)
+	if err != nil {
+		return err
+	}
+	values, err := encodeValues(s.Values)
+	if err != nil {
+		return err
+	}
+	_, err = t.tx.Exec(ctx, `INSERT INTO step_runs (run, step, cell, attempt, position, project, scope, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, ready_at, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		s.Run, s.Step, s.Cell, s.Attempt, position, project, string(scope), s.Kind, values, string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected),
+		lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), from, body)
+	return err
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Newest returns the newest attempt of each cell of a step.
+func (t pipelineTx) Newest(ctx context.Context, run int64, step string) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, stepRunColumns+`WHERE run = ? AND step = ? ORDER BY cell, attempt DESC LIMIT 100000`, run, step)
+	all, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+	return slices.CompactFunc(all, func(a, b pipeline.StepRun) bool { return a.Cell == b.Cell }), err
+}
+
+// EndPending ends all cells of a step that have not begun.
+func (t pipelineTx) EndPending(ctx context.Context, run int64, step string, s pipeline.State, reason string, at time.Time) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET state = ?, reason = ?, started_at = ?, ended_at = ?, ready_at = 0
+		WHERE run = ? AND step = ? AND state = 'pending' RETURNING `+stepRunFields, string(s), reason, lastro.Micros(at), lastro.Micros(at), run, step)
+	return collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+}
+
+// Join adds an engine.
+func (t pipelineTx) Join(ctx context.Context, e pipeline.EngineRow) error {
+	_, err := t.tx.Exec(ctx, `INSERT INTO engines (id, place, started_at) VALUES (?, ?, ?)`, e.ID, e.Place, lastro.Micros(e.StartedAt))
+	return err
+}
+
+// Beat counts one beat of an engine.
+func (t pipelineTx) Beat(ctx context.Context, engine string) (bool, error) {
+	n, err := t.tx.Exec(ctx, `UPDATE engines SET beat = beat + 1 WHERE id = ? AND gone = 0`, engine)
+	return n == 1, err
+}
+
+// Leave marks an engine as gone.
+func (t pipelineTx) Leave(ctx context.Context, engine string, beat int64) (bool, error) {
+	n, err := t.tx.Exec(ctx, `UPDATE engines SET gone = 1 WHERE id = ? AND gone = 0 AND (? < 0 OR beat = ?)`, engine, beat, beat)
+	return n == 1, err
+}
+
+// Inherit gives the running attempts of other engines of a place to one.
+func (t pipelineTx) Inherit(ctx context.Context, place, engine string) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET owner = ? WHERE state = 'running' AND owner IN (SELECT id FROM engines WHERE place = ? AND id <> ? AND gone = 0)
+		RETURNING `+stepRunFields, engine, place, engine)
+	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+	if err != nil {
+		return nil, err
+	}
+	// Rows of engines that went long ago say nothing any more.
+	_, err = t.tx.Exec(ctx, `DELETE FROM engines WHERE place = ? AND id <> ?`, place, engine)
+	return out, err
+}
+
+// Owned returns the running attempts of an engine.
+func (t pipelineTx) Owned(ctx context.Context, engine string) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, stepRunColumns+`WHERE owner = ? AND state = 'running' ORDER BY run, position LIMIT 100000`, engine)
+	return collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+}
+
+// Emit commits events with the transaction.
+func (t pipelineTx) Emit(events ...lastro.Event) { t.tx.Emit(events...) }

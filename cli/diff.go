@@ -22,13 +22,15 @@ type diffCmd struct {
 
 func (*diffCmd) Help() string {
 	return `What went in is compared first, in the order in which it can matter: code, data, params, packages, machine; then the
-effect, the metrics. Differences are an answer, so the command ends with 0.
+effect, the metrics.
 
 Examples:
   lastro diff                 the newest run with the one before it
   lastro diff 138 142
   lastro diff 138 142 --code  with the lines that changed
-  lastro diff 138 --json      #138 with the newest`
+  lastro diff 138 --json      #138 with the newest
+
+Exit: 0 whatever differs`
 }
 
 func (c *diffCmd) Run(env *Env) error {

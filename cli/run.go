@@ -15,11 +15,9 @@ import (
 )
 
 type runCmd struct {
-	DryRun  bool     `help:"Print the plan with hit or miss and the reason; run nothing."`
-	Only    []string `placeholder:"STEP" help:"Only these steps and what they need."`
-	From    []string `placeholder:"STEP" help:"These steps and all that follow run even if cached."`
-	NoCache bool     `help:"Everything runs."`
-	Param   []string `short:"p" placeholder:"NAME=VALUE" help:"Override a param for this run."`
+	DryRun bool `help:"Print the plan with hit or miss and the reason; run nothing."`
+	runChoice
+	Watch bool `help:"Run again whenever a file is saved; ctrl-C ends."`
 }
 
 func (*runCmd) Help() string {
@@ -28,37 +26,40 @@ func (*runCmd) Help() string {
   lastro run --dry-run          what would run, and why
   lastro run -p max_depth=8     with another param
   lastro run --from evaluate    evaluate and what follows once more
+  lastro run --only train       train and what it needs, nothing that follows
+  lastro run --watch            again after each save
+
+Ctrl-C cancels the run. SIGTERM starts nothing new, waits for the steps that run, and leaves the rest to lastro resume.
 
 Exit: 0 done · 1 a step, test or contract failed · 3 a gate said no · 4 a person is waited for · 9 errored`
 }
 
 func (c *runCmd) Run(env *Env) error {
-	params, err := parseParams(c.Param)
+	req, err := c.request()
 	if err != nil {
 		return err
 	}
+	if c.DryRun {
+		return planRun(env, req)
+	}
+	if c.Watch {
+		return watch(env, func() error { return runOnce(env, req) })
+	}
+	return runOnce(env, req)
+}
+
+// runOnce carries out one run, here or on the living server, and prints its result.
+func runOnce(env *Env, req app.RunRequest) error {
 	p, err := env.project()
 	if err != nil {
 		return err
 	}
-	req := app.RunRequest{Only: c.Only, From: c.From, NoCache: c.NoCache, Params: params, Actor: "user:local", Event: map[string]any{"kind": "person"}}
 	if server, ok := app.Connect(env.paths()); ok {
-		if c.DryRun {
-			return planRemotely(env, server, req)
-		}
 		return submit(env, server, req)
 	}
 	show := newProgress(env)
-	req.Notes, req.Working = show.note, show.working
+	req.Notes, req.Working, req.Observer = show.note, show.working, show
 	return env.writing("run", p, func(h *app.House) error {
-		if c.DryRun {
-			plan, err := h.Plan(env.Ctx, req)
-			if err != nil {
-				return err
-			}
-			return printPlan(env, plan)
-		}
-		req.Observer = show
 		started := time.Now()
 		out, err := h.Run(env.Ctx, req)
 		show.close()
@@ -84,29 +85,6 @@ func parseParams(list []string) (map[string]any, error) {
 		out[name] = v
 	}
 	return out, nil
-}
-
-func printPlan(env *Env, p *pipeline.Plan) error {
-	if env.JSON {
-		return env.printJSON(p)
-	}
-	var rows [][]string
-	for _, s := range p.Steps {
-		for _, c := range s.Cells {
-			name := s.Spec.Name
-			if c.Label != "" {
-				name += " " + c.Label
-			}
-			state := map[pipeline.Outlook]string{pipeline.Hit: "cached", pipeline.Miss: "running", pipeline.Depends: "pending"}[c.Outlook]
-			word := map[pipeline.Outlook]string{pipeline.Hit: "hit", pipeline.Miss: "miss", pipeline.Depends: "depends"}[c.Outlook]
-			rows = append(rows, []string{symbol(state), name, word, c.Why})
-		}
-	}
-	for _, line := range table(rows) {
-		env.say("  %s", line)
-	}
-	env.say("%s would run, %s cached, %d known only later", count(p.Count(pipeline.Miss), "step"), count(p.Count(pipeline.Hit), "step"), p.Count(pipeline.Depends))
-	return nil
 }
 
 // finish prints the result of a run and returns what decides the exit code.

@@ -31,6 +31,7 @@ type commands struct {
 	Check checkCmd `cmd:"" group:"start" help:"Check lastro.yaml: every problem at once, with its place."`
 
 	Run  runCmd  `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
+	Plan planCmd `cmd:"" group:"work" help:"Say what a run would do: hit or miss, and what changed."`
 	Logs logsCmd `cmd:"" group:"work" help:"Print what a step of a run printed."`
 	Ls   lsCmd   `cmd:"" group:"work" help:"List runs, models, data or what is live."`
 	Diff diffCmd `cmd:"" group:"work" help:"Say what differs between two runs: what went in, then the effect."`

@@ -23,6 +23,7 @@ import (
 	"lastro/monitor"
 	"lastro/pipeline"
 	"lastro/registry"
+	"lastro/secret"
 )
 
 // Actions are what needs more than one capability.
@@ -76,6 +77,7 @@ type Deps struct {
 	Monitors *monitor.Service
 	Data     data.Store
 	Auth     *auth.Service
+	Secrets  *secret.Service
 	Log      *slog.Logger
 }
 
@@ -88,7 +90,7 @@ func Routes(d Deps) []auth.Route {
 		return auth.Route{Pattern: pattern, Permission: p, Handler: h.answer(f)}
 	}
 	const v = "/api/v1"
-	return []auth.Route{
+	return append(h.secretRoutes(v), []auth.Route{
 		route("GET "+v+"/status", auth.ReadRuns, h.status),
 		route("GET "+v+"/runs", auth.ReadRuns, h.listRuns),
 		route("POST "+v+"/runs", auth.WriteRuns, h.startRun),
@@ -119,7 +121,7 @@ func Routes(d Deps) []auth.Route {
 		route("POST "+v+"/tokens/{id}/revoke", auth.Administer, h.revokeToken),
 		route("GET "+v+"/events", auth.ReadRuns, h.listEvents),
 		route("GET "+v+"/why/{ref...}", auth.ReadRegistry, h.why),
-	}
+	}...)
 }
 
 // answer encodes what a handler returns; every error goes through problem.

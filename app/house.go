@@ -68,6 +68,7 @@ type House struct {
 	// by its Parquet, for reading while segments are read.
 	segments sync.RWMutex
 	caching  sync.Mutex // one copy into the cache at a time
+	beside   bool       // another process holds the state
 }
 
 // Project is the lastro.yaml in force; nil for a server without one. The next
@@ -80,6 +81,7 @@ type OpenOptions struct {
 	Paths    Paths
 	Command  string // run, up: recorded as the holder
 	ReadOnly bool   // for commands that only look; no lock is taken
+	Beside   bool   // for commands that may write while another process holds the state
 	// Endpoints is host:port where the data plane that up starts answers; "" = its default.
 	Endpoints string
 	Log       *slog.Logger
@@ -103,7 +105,7 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	if o.ReadOnly {
 		h.DB, err = store.OpenReadOnly(ctx, o.Paths.DB())
 	} else {
-		err = h.openForWriting(ctx, o.Command)
+		err = h.openForWriting(ctx, o.Command, o.Beside)
 	}
 	if err != nil {
 		return h, err
@@ -119,15 +121,17 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	return h, nil
 }
 
-func (h *House) openForWriting(ctx context.Context, command string) error {
+func (h *House) openForWriting(ctx context.Context, command string, beside bool) error {
 	if err := h.Paths.make(); err != nil {
 		return err
 	}
 	l, err := takeLock(h.Paths, command)
-	if err != nil {
+	if h.beside = beside && lastro.Is(err, lastro.EConflict); err != nil && !h.beside {
 		return err
 	}
-	h.onClose(func() error { l.release(); return nil })
+	if l != nil {
+		h.onClose(func() error { l.release(); return nil })
+	}
 	h.DB, err = store.Open(ctx, h.Paths.DB())
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"lastro"
 	"lastro/data/duckdb"
 	"lastro/exec/process"
+	"lastro/secret"
 	"lastro/serve"
 	"lastro/serve/onnx"
 	"lastro/serve/python"
@@ -46,7 +47,7 @@ func (p Paths) serveSocket() string { return filepath.Join(p.Run(), "serve.sock"
 
 // Supervise is the process that starts and watches the steps of an engine.
 func Supervise(ctx context.Context, control string) error {
-	return process.RunSupervisor(ctx, process.SupervisorOptions{Dir: control})
+	return process.RunSupervisor(ctx, process.SupervisorOptions{Dir: control, Mask: secret.Mask})
 }
 
 // WorkData is the process that holds the data engine.

@@ -103,7 +103,7 @@ func listen(address string) (net.Listener, error) {
 func (s *server) doors(pages *web.Pages) []auth.Route {
 	h := s.house
 	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
-		Data: h.DataStore, Auth: h.Auth, Log: h.Log})
+		Data: h.DataStore, Auth: h.Auth, Secrets: h.Secrets, Log: h.Log})
 	routes = append(routes, h.mlflowRoutes()...)
 	routes = append(routes, pages.Routes()...)
 	routes = append(routes, auth.LoginRoutes(h.Auth, pages.Login, pages.Refuse)...)
@@ -115,7 +115,7 @@ func (s *server) doors(pages *web.Pages) []auth.Route {
 func (s *server) pages() *web.Pages {
 	h := s.house
 	return web.New(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
-		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, ReadLog: s.ReadLog, Log: h.Log})
+		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, OpenLog: h.OpenLog, Files: h.Blobs, Cancel: s.CancelRun, Log: h.Log})
 }
 
 // handler answers for every door.

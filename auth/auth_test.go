@@ -59,7 +59,7 @@ func TestRoles(t *testing.T) {
 		id := auth.Identity{Permissions: r.Permissions()}
 		for p, want := range map[auth.Permission]bool{
 			auth.ReadRuns: true, auth.WriteRuns: r == auth.Author || r == auth.Admin, auth.WriteRegistry: r == auth.Author || r == auth.Admin,
-			auth.Approve: r == auth.Approver || r == auth.Admin, auth.Administer: r == auth.Admin,
+			auth.Approve: r == auth.Approver || r == auth.Admin, auth.Administer: r == auth.Admin, auth.WriteSecrets: r == auth.Admin,
 		} {
 			if id.May(p) != want {
 				t.Errorf("%s may %s = %v, want %v", r, p, !want, want)

@@ -26,7 +26,7 @@ var rolePermissions = map[Role][]Permission{
 	Viewer:   readAll,
 	Author:   append(slices.Clone(readAll), WriteRuns, WriteTracking, WriteRegistry, WriteData, Deploy),
 	Approver: append(slices.Clone(readAll), Approve),
-	Admin:    append(slices.Clone(readAll), WriteRuns, WriteTracking, WriteRegistry, WriteData, Deploy, Approve, Administer),
+	Admin:    append(slices.Clone(readAll), WriteRuns, WriteTracking, WriteRegistry, WriteData, Deploy, Approve, WriteSecrets, Administer),
 }
 
 // Permissions returns what a role may do, nil for a role that does not exist.

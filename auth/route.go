@@ -30,6 +30,7 @@ const (
 	ReadLive      Permission = "live:read"
 	Deploy        Permission = "deploy:write"
 	Approve       Permission = "approve"
+	WriteSecrets  Permission = "secrets:write"
 	Administer    Permission = "admin"
 )
 

@@ -17,6 +17,7 @@ type upCmd struct {
 	Endpoints string `placeholder:"HOST:PORT" help:"Address where models answer; default: 127.0.0.1:7071."`
 	Data      string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
 	Auth      string `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
+	SecretKey string `placeholder:"FILE" env:"LASTRO_AGE_KEY_FILE" help:"age key that opens secrets; default: secrets.key in the state directory."`
 }
 
 func (*upCmd) Help() string {
@@ -51,7 +52,7 @@ func (c *upCmd) Run(env *Env) error {
 		paths.Project = ""
 	}
 	app.Version = Version
-	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
+	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, SecretKey: c.SecretKey, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
 		return h.Up(env.Ctx, app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
 	})
 }

@@ -147,3 +147,12 @@ type Keeper interface {
 	// written to since before; it returns the bytes freed.
 	Leftovers(ctx context.Context, before time.Time, dryRun bool) (int64, error)
 }
+
+// Root is content that something needs.
+type Root struct {
+	Digest lastro.Digest
+	By     lastro.Ref // what needs it
+	// Sure: the content was stored when By was recorded, so fsck misses it. Not
+	// sure: a digest that By mentions, which may be of something else.
+	Sure bool
+}

@@ -124,7 +124,7 @@ func keep(p *project.Project) []string {
 	if lock := p.Pipeline.Python.Lock; lock != "" {
 		out = append(out, path.Clean(lock))
 	}
-	for _, d := range p.Data {
+	for _, d := range p.Datasets {
 		if d.Contract != "" {
 			out = append(out, path.Clean(d.Contract))
 		}

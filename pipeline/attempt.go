@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"lastro"
@@ -205,7 +204,7 @@ func (a *attempt) resolve(ctx context.Context) error {
 			err = c.learn(names)
 		}
 		if err != nil {
-			return err
+			return atStep(c.spec, err)
 		}
 	}
 	asked := c.Key != "" // then the plan looked into the cache already
@@ -319,30 +318,13 @@ func (a *attempt) open() error {
 // describe fills in the job without touching the workspace.
 func (a *attempt) describe(ctx context.Context) error {
 	r, c, s := a.r, a.cell, &a.row
-	spec := c.spec
 	names, err := a.names(ctx)
 	if err != nil {
 		return err
 	}
-	if spec.With, _, err = expand(spec.With, names); err != nil {
-		return err
-	}
-	x := expander{scope: names, used: map[string]bool{}}
-	spec.Argv = slices.Clone(spec.Argv)
-	for i, arg := range spec.Argv {
-		v, err := x.text(arg)
-		if err != nil {
-			return err
-		}
-		spec.Argv[i] = text(v)
-	}
-	vars := map[string]string{}
-	for _, v := range spec.Vars {
-		value, err := names.lookup(v.Expr)
-		if err != nil {
-			return err
-		}
-		vars[v.Name] = text(value)
+	spec, vars, err := names.resolve(c.spec)
+	if err != nil {
+		return atStep(c.spec, err)
 	}
 	a.job = &Job{Run: s.Run, Step: spec, Cell: s.Cell, Values: c.Values, Attempt: s.Attempt, TaskID: taskID(s.Run, s.Step, s.Cell, s.Attempt),
 		Dir: r.work.path(*s), Scratch: r.work.scratch(*s), Project: r.plan.shop.Project, Strict: r.plan.Options.Strict,

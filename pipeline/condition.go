@@ -5,6 +5,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lastro"
@@ -62,7 +63,8 @@ func (s scope) holds(expr string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return s.cel.Bool(expr, vars)
+	ok, err := s.cel.Bool(expr, vars)
+	return ok, s.hinted(err, reads)
 }
 
 // sawFalse says why a condition did not hold: "if: metrics.auc > 0.7 is false
@@ -121,4 +123,54 @@ func Upstream(steps []StepSpec, step string) map[string]bool {
 	out := map[string]bool{}
 	closure(needs[step], needs, out)
 	return out
+}
+
+// foresee says what a plan can tell of a condition: "" = it holds, or there is
+// none; LeftOut; Depends when facts of the run decide.
+func (p *planner) foresee(s StepSpec, c *PlanCell) (Outlook, string) {
+	if s.If == "" {
+		return "", ""
+	}
+	names := p.names.withCell(c.Values)
+	expr := "if: " + strings.Join(strings.Fields(s.If), " ")
+	reads, err := names.reads(s.If)
+	if err != nil {
+		return Depends, err.Error()
+	}
+	if slices.ContainsFunc(reads, ofRun) {
+		return Depends, expr
+	}
+	if slices.ContainsFunc(reads, ofFacts) {
+		rows, waits := p.before(s.Name)
+		if len(waits) > 0 {
+			return Depends, expr
+		}
+		names = names.withSteps(rows)
+	}
+	holds, err := names.holds(s.If)
+	switch {
+	case err != nil: // the step will say so
+		return Depends, expr
+	case !holds:
+		return LeftOut, names.sawFalse(s.If)
+	}
+	return "", ""
+}
+
+// before returns what the cache knows of the steps that a step waits for, and
+// those that have yet to tell.
+func (p *planner) before(step string) (rows []StepRun, waits []string) {
+	if p.upstream[step] == nil {
+		p.upstream[step] = Upstream(p.plan.Spec.Steps, step)
+	}
+	for name := range p.upstream[step] {
+		if row := p.selected[name]; row != nil {
+			chosen := *row
+			chosen.Selected = true
+			rows = append(rows, chosen)
+		} else {
+			waits = append(waits, name)
+		}
+	}
+	return rows, waits
 }

@@ -121,7 +121,7 @@ func (s scope) lookup(expr string) (any, error) {
 		return nil, err
 	}
 	v, err := s.cel.Eval(expr, vars)
-	return v, inHole(expr, err)
+	return v, inHole(expr, s.hinted(err, reads))
 }
 
 // vars are the values of names; one without a value is left out: the
@@ -222,6 +222,22 @@ func (s scope) nearest(name string) string {
 		names = same
 	}
 	return "known are " + someOf(names, 12)
+}
+
+// hinted says of a name without a value which one was probably meant.
+func (s scope) hinted(err error, reads []string) error {
+	e, ok := err.(*lastro.Error)
+	if !ok || e.ID != "L0334" {
+		return err
+	}
+	for _, name := range reads {
+		if _, there := s.find(name); !there && !strings.HasPrefix(name, "event.") {
+			known := *e
+			known.Hint = s.nearest(name)
+			return &known
+		}
+	}
+	return err
 }
 
 // inHole puts the expression into an error that is about a place inside it.
@@ -442,16 +458,7 @@ func (p *planner) learn(c *PlanCell) (waits []string) {
 	if len(c.reads) == 0 {
 		return nil
 	}
-	var rows []StepRun
-	for step := range Upstream(p.plan.Spec.Steps, c.spec.Name) {
-		if row := p.selected[step]; row != nil {
-			chosen := *row
-			chosen.Selected = true
-			rows = append(rows, chosen)
-		} else {
-			waits = append(waits, step)
-		}
-	}
+	rows, waits := p.before(c.spec.Name)
 	// A fact that the cached steps did not write fails the step when it starts.
 	if len(waits) == 0 && c.learn(p.names.withCell(c.Values).withSteps(rows)) != nil {
 		slices.Sort(c.reads)

@@ -50,6 +50,7 @@ const (
 	Hit     Outlook = "hit"     // its outputs are known already
 	Miss    Outlook = "miss"    // it will run
 	Depends Outlook = "depends" // known once the steps before it have ended
+	LeftOut Outlook = "skip"    // its if: does not hold
 )
 
 // PlanCell is a step, or one cell of its matrix, within a plan.

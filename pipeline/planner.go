@@ -34,6 +34,7 @@ type planner struct {
 	from     map[string]bool
 	platform string
 	names    scope
+	upstream map[string]map[string]bool // of each step that was asked about
 }
 
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
@@ -78,7 +79,7 @@ func (e *Engine) replan(ctx context.Context, shop *Workshop, r Run) (*Plan, erro
 func newPlanner(e *Engine, shop *Workshop, spec Spec, o PlanOptions) *planner {
 	p := &planner{e: e, shop: shop, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
 		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{}, keyed: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval)}
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}}
 	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, Options: o.RunOptions, shop: shop, index: map[string]int{}}
 	return p
 }
@@ -535,12 +536,12 @@ func (p *planner) outlooks(ctx context.Context, ps *PlanStep) error {
 // outlook completes what can be told of a cell without the cache; ask means
 // that its key is known and the cache decides.
 func (p *planner) outlook(ps *PlanStep, c *PlanCell) (ask bool, err error) {
-	if waits := p.fill(c); len(waits) > 0 {
-		c.Outlook, c.Why = Depends, "depends on "+strings.Join(waits, ", ")
+	if outlook, why := p.foresee(ps.Spec, c); outlook != "" {
+		c.Outlook, c.Why = outlook, why
 		return false, nil
 	}
-	if ps.Spec.If != "" {
-		c.Outlook, c.Why = Depends, "if: "+ps.Spec.If
+	if waits := p.fill(c); len(waits) > 0 {
+		c.Outlook, c.Why = Depends, "depends on "+strings.Join(waits, ", ")
 		return false, nil
 	}
 	if wanted := p.shop.python(p.plan.Spec, c); wanted != nil && c.runtime.Digest == "" {

@@ -123,7 +123,7 @@ type StepRun struct {
 	Error       *lastro.Error      `json:"error,omitempty"`
 	CPUSeconds  float64            `json:"cpu_seconds,omitempty"`
 	MaxRSSBytes int64              `json:"max_rss_bytes,omitempty"`
-	Isolation   string             `json:"isolation,omitempty"` // what kept the work apart
+	Isolation   string             `json:"isolation,omitempty"` // what kept the work apart (Result.Isolation); "" = nothing ran, or it ran in lastro itself
 	StartedAt   time.Time          `json:"started_at,omitzero"`
 	EndedAt     time.Time          `json:"ended_at,omitzero"`
 }

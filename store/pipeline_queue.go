@@ -54,6 +54,9 @@ func (t pipelineTx) CreateRun(ctx context.Context, r pipeline.Run, steps []pipel
 	if err != nil {
 		return 0, err
 	}
+	if err := startCause(ctx, t.tx, r); err != nil {
+		return 0, err
+	}
 	for i, s := range steps {
 		if _, err := t.tx.Exec(ctx, `INSERT INTO run_steps (run, step, position, state, reason, cells, waits) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			r.Number, s.Step, i, string(s.State), s.Reason, s.Open, s.Waits); err != nil {

@@ -48,6 +48,14 @@ const (
 	Fork     Trust = "fork"         // anybody's
 )
 
+// CauseID is the short name of a cause.
+func CauseID(project, key string) string {
+	return lastro.DigestOf([]byte(project + "\x00" + key)).Hex()[:12]
+}
+
+// CauseRef returns "cause:4f0c9a1b2d3e".
+func CauseRef(id string) lastro.Ref { return lastro.NewRef("cause", id, "") }
+
 // Cause is one reason for one run.
 type Cause struct {
 	ID      string         `json:"id"` // 12 hex digits, made of project and key
@@ -93,6 +101,14 @@ type Filter struct {
 	Limit   int // 0 = 50
 }
 
+// Delivery is one webhook that was received and whose sender is known.
+type Delivery struct {
+	Provider string // github, gitlab, gitea
+	ID       string
+	Digest   lastro.Digest // of the body
+	At       time.Time
+}
+
 // Store keeps causes and how far was looked. Each writing method is one transaction.
 type Store interface {
 	// Add records a cause unless one with its key is there, which is then
@@ -104,9 +120,9 @@ type Store interface {
 	CauseOf(ctx context.Context, project, key string) (Cause, error)
 	// Causes lists causes, newest first.
 	Causes(ctx context.Context, f Filter) ([]Cause, error)
-	// Move changes a cause's state, reason and tries if it is still in the state
-	// from; moved tells. A cause that has a run stays as it is.
-	Move(ctx context.Context, c Cause, from State, by lastro.Actor) (moved bool, err error)
+	// Move changes state, reason and tries of a cause that is still in the state
+	// from and has no run; moved tells.
+	Move(ctx context.Context, c Cause, from State, events ...lastro.Event) (moved bool, err error)
 
 	// Mark returns how far was looked under a name; "" at first.
 	Mark(ctx context.Context, project, name string) (string, error)
@@ -114,6 +130,10 @@ type Store interface {
 	// done is false, and nothing changes, when the mark is not from any more.
 	// Causes whose keys are there stay, but that a missed one may become pending.
 	Advance(ctx context.Context, project, name, from, to string, causes []Cause) (done bool, err error)
+
+	// Deliver records a webhook's delivery; again is true when its id or its
+	// body was there already.
+	Deliver(ctx context.Context, d Delivery) (again bool, err error)
 }
 
 // branchOf is the name of the branch that a cause is about; "" when it is none.

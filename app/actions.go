@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,13 +145,14 @@ func (s *server) runLoop(ctx context.Context) error {
 func (s *server) conclude(ctx context.Context, f followed) {
 	defer s.setBusy(f.run, false)
 	h := s.house
-	var run pipeline.Run
-	err := s.every(ctx, time.Second, 10*time.Second, fmt.Sprintf("run #%d", f.run), func(ctx context.Context) (err error) {
+	run, err := h.engine().Wait(ctx, f.run)
+	for err != nil {
+		select { // the engine had trouble, which it says itself, and begins again
+		case <-ctx.Done():
+			return // the next server goes on
+		case <-time.After(time.Second):
+		}
 		run, err = h.engine().Wait(ctx, f.run)
-		return err
-	})
-	if ctx.Err() != nil {
-		return // the next server goes on
 	}
 	h.running.Lock()
 	out, err := h.conclude(ctx, run, f.project, f.actor)
@@ -181,8 +183,34 @@ func (s *server) Deciding(run int64) bool {
 }
 
 // CancelRun implements api.Actions.
-func (s *server) CancelRun(ctx context.Context, number int64, by lastro.Actor) error {
-	return s.house.engine().Cancel(ctx, number, fmt.Sprintf("cancelled by %s", by))
+func (s *server) CancelRun(ctx context.Context, number int64, by lastro.Actor, why string) error {
+	text := fmt.Sprintf("cancelled by %s", by)
+	if why = strings.TrimSpace(why); why != "" {
+		text += ": " + why
+	}
+	return s.house.engine().Cancel(ctx, number, text)
+}
+
+// RetryRun implements api.Actions.
+func (s *server) RetryRun(ctx context.Context, number int64, by lastro.Actor) error {
+	h := s.house
+	if err := h.mayRetry(ctx, number); err != nil {
+		return err
+	}
+	run, err := h.Runs.Run(ctx, number)
+	if err != nil {
+		return err
+	}
+	w, err := h.recorded(ctx, run)
+	if err != nil {
+		return err
+	}
+	if err := h.engine().Retry(ctx, number, by); err != nil {
+		return err
+	}
+	s.setBusy(number, true)
+	s.queue <- followed{number, w.project, run.Actor}
+	return nil
 }
 
 // Release implements api.Actions.

@@ -35,8 +35,9 @@ func (e *Engine) Work(ctx context.Context) error {
 		e.mu.Unlock()
 		return lastro.Errorf(lastro.EConflict, "this engine works already")
 	}
-	w := e.newWorker(ctx)
+	w := e.newWorker(context.WithoutCancel(ctx))
 	e.mu.Unlock()
+	defer context.AfterFunc(ctx, func() { w.stop(ErrDetach) })()
 	w.work()
 	if ctx.Err() != nil && !errors.Is(w.err, ErrFenced) {
 		return nil

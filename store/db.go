@@ -20,10 +20,13 @@ import (
 // DB is one open database: a SQLite file or a PostgreSQL database. It is safe
 // for concurrent use.
 type DB struct {
-	writer writer // nil: opened for reading only
-	reader *sql.DB
-	reads  *statements // of the reader
-	bus    *bus
+	dialect dialect
+	writer  writer // nil: opened for reading only
+	reader  *sql.DB
+	reads   *statements // of the reader; nil where the driver keeps them
+	bus     *bus
+
+	follower follower // where other processes write
 }
 
 // writer runs transactions on one kind of database.
@@ -31,55 +34,77 @@ type writer interface {
 	// write runs fn in a transaction, appends the events that fn has emitted and
 	// commits. It returns when the commit survives power loss; with soon, when
 	// it survives kill -9.
-	write(ctx context.Context, soon bool, fn func(*Tx) error, committed func([]lastro.Event)) error
+	write(ctx context.Context, soon bool, fn func(*Tx) error) error
 	close() error
 }
 
-// Open opens the SQLite database at path, creating and migrating it as
-// needed. A database of a newer lastro is refused; before an older one is
-// migrated a copy is kept beside it (path + ".before-N").
-func Open(ctx context.Context, path string) (*DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+// Open opens a database, creating and migrating its tables as needed: a SQLite
+// file when target is a path, a PostgreSQL database when it is a URL
+// (postgres://…). A database of a newer lastro is refused; before a SQLite file
+// of an older one is migrated a copy is kept beside it (path + ".before-N").
+func Open(ctx context.Context, target string) (*DB, error) {
+	if IsURL(target) {
+		return openPostgres(ctx, target)
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	w, err := openSQLiteWriter(ctx, path)
+	db := newDB(sqliteDialect)
+	w, err := openSQLiteWriter(ctx, target, db.bus)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := openSQLite(path, forReading)
-	if err != nil {
+	db.writer = w
+	if err := db.readFrom(openSQLite(target, forReading)); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	return newDB(w, reader), nil
+	return db, nil
 }
 
-// OpenReadOnly opens an existing database for reading only, beside a process
-// that holds it for writing. Write fails on it.
-func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
-	if _, err := os.Stat(path); err != nil {
+// OpenReadOnly opens an existing database for reading only, beside processes
+// that write it. Write fails on it.
+func OpenReadOnly(ctx context.Context, target string) (*DB, error) {
+	if IsURL(target) {
+		return openPostgresReadOnly(ctx, target)
+	}
+	if _, err := os.Stat(target); err != nil {
 		return nil, &lastro.Error{Code: lastro.ENotFound, Msg: "there is no state here yet", Hint: "lastro run makes it", Err: err}
 	}
-	reader, err := openSQLite(path, forReading)
-	if err != nil {
+	db := newDB(sqliteDialect)
+	if err := db.readFrom(openSQLite(target, forReading)); err != nil {
 		return nil, err
 	}
-	if err := refuseNewer(ctx, reader); err != nil {
-		return nil, errors.Join(err, reader.Close())
+	if err := refuseNewer(ctx, db.reader, sqliteDialect); err != nil {
+		return nil, errors.Join(err, db.reader.Close())
 	}
-	return newDB(nil, reader), nil
+	return db, nil
 }
 
-func newDB(w writer, reader *sql.DB) *DB {
-	return &DB{writer: w, reader: reader, reads: newStatements(reader), bus: newBus()}
+func newDB(d dialect) *DB { return &DB{dialect: d, bus: newBus()} }
+
+// readFrom sets the pool of connections that read.
+func (db *DB) readFrom(reader *sql.DB, err error) error {
+	db.reader = reader
+	if db.dialect == sqliteDialect {
+		db.reads = newStatements(reader)
+	}
+	return err
 }
+
+// Shared reports whether other processes may write this database too, as with
+// PostgreSQL. A SQLite file has one writing process.
+func (db *DB) Shared() bool { return db.dialect == postgresDialect }
 
 // Close syncs what WriteSoon committed and closes the database.
 func (db *DB) Close() error {
+	db.follower.close()
 	var errs []error
 	if db.writer != nil {
 		errs = append(errs, db.writer.close())
 	}
-	db.reads.close()
+	if db.reads != nil {
+		db.reads.close()
+	}
 	return errors.Join(append(errs, db.reader.Close())...)
 }
 
@@ -110,49 +135,41 @@ func (db *DB) write(ctx context.Context, soon bool, fn func(*Tx) error, events [
 		if err := fn(tx); err != nil {
 			return err
 		}
-		// Only now: fn may fill in what is known only within the transaction.
-		return tx.Emit(ctx, events...)
-	}, db.bus.publish))
+		tx.Emit(events...) // only now: fn may fill in what is known only within the transaction
+		return nil
+	}))
 }
 
 // Tx is a write transaction.
 type Tx struct {
-	conn   *sql.Conn
-	stmts  *statements
-	events []lastro.Event // emitted, in order
+	dialect dialect
+	conn    *sql.Conn
+	stmts   *statements    // nil where the driver keeps them
+	events  []lastro.Event // emitted, in order
 }
 
-// Emit appends events that are known only within the transaction; those that
-// Write was given come after them.
-func (t *Tx) Emit(ctx context.Context, events ...lastro.Event) error {
-	for i := range events {
-		if err := t.append(ctx, &events[i]); err != nil {
-			return err
-		}
+// Emit adds events that are known only within the transaction. They are
+// stored, and get their numbers, just before the commit.
+func (t *Tx) Emit(events ...lastro.Event) { t.events = append(t.events, events...) }
+
+// Lock waits until no other transaction holds the name, and holds it until the
+// end of this one. What reads rows and then writes what follows from them takes
+// the name of these rows first, such as "model:churn"; a transaction that takes
+// several takes them in ascending order. On SQLite, where one transaction runs at
+// a time, it does nothing.
+func (t *Tx) Lock(ctx context.Context, name string) error {
+	if t.dialect == sqliteDialect {
+		return nil
 	}
-	return nil
+	return advisoryLock(ctx, t, name)
 }
-
-// A statement of a transaction is not interrupted half way: it takes
-// microseconds, and a driver that watches for the end of a context starts a
-// goroutine for each. Between two statements the end counts.
 
 // Exec runs one statement and returns how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	var res sql.Result
-	stmt, err := t.stmts.get(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	if stmt != nil {
-		res, err = stmt.ExecContext(ctx, args...)
-	} else {
-		res, err = t.conn.ExecContext(ctx, query, args...)
-	}
+	res, err := t.run().exec(t.patience(ctx), query, args)
 	if err != nil {
 		return 0, err
 	}
@@ -161,13 +178,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // QueryRow reads one row within the transaction.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if ctx.Err() == nil {
-		ctx = context.WithoutCancel(ctx)
-	}
-	if stmt, err := t.stmts.get(ctx, query); err == nil && stmt != nil {
-		return stmt.QueryRowContext(ctx, args...)
-	}
-	return t.conn.QueryRowContext(ctx, query, args...)
+	return t.run().row(t.patience(ctx), query, args)
 }
 
 // Query reads rows within the transaction.
@@ -175,36 +186,40 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	if stmt, err := t.stmts.get(ctx, query); err != nil {
-		return nil, err
-	} else if stmt != nil {
-		return stmt.QueryContext(ctx, args...)
+	return t.run().rows(t.patience(ctx), query, args)
+}
+
+func (t *Tx) run() runner { return runner{t.dialect, t.conn, t.stmts} }
+
+// patience keeps a statement of SQLite from being interrupted half way: it
+// takes microseconds, and to watch for the end of a context costs a goroutine
+// for each. Between two statements the end counts.
+func (t *Tx) patience(ctx context.Context) context.Context {
+	if t.dialect == sqliteDialect && ctx.Err() == nil {
+		return context.WithoutCancel(ctx)
 	}
-	return t.conn.QueryContext(ctx, query, args...)
+	return ctx
 }
 
 // Query reads rows outside any transaction.
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	var rows *sql.Rows
-	stmt, err := db.reads.get(ctx, query)
-	switch {
-	case err != nil:
-	case stmt != nil:
-		rows, err = stmt.QueryContext(ctx, args...)
-	default:
-		rows, err = db.reader.QueryContext(ctx, query, args...)
+	rows, err := db.read().rows(ctx, query, args)
+	if isLost(err) && ctx.Err() == nil { // reading is safe to repeat
+		rows, err = db.read().rows(ctx, query, args)
 	}
 	return rows, storageError(err)
 }
 
 // QueryRow reads one row outside any transaction.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt, err := db.reads.get(ctx, query); err == nil && stmt != nil {
-		return stmt.QueryRowContext(ctx, args...)
+	row := db.read().row(ctx, query, args)
+	if isLost(row.Err()) && ctx.Err() == nil {
+		row = db.read().row(ctx, query, args)
 	}
-	return db.reader.QueryRowContext(ctx, query, args...)
+	return row
 }
+
+func (db *DB) read() runner { return runner{db.dialect, db.reader, db.reads} }
 
 // collect scans every row with scan; it closes rows.
 func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {

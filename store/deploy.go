@@ -56,6 +56,9 @@ func (s Deploy) CreateRelease(ctx context.Context, rel deploy.Release, rollout *
 	// are does not depend on them.
 	events := make([]lastro.Event, len(explain(rel, started)))
 	err = s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "environment:"+rel.Environment); err != nil {
+			return err
+		}
 		for _, r := range closed {
 			if err := updateRollout(ctx, tx, r); err != nil {
 				return err

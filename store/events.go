@@ -10,14 +10,32 @@ import (
 	"lastro"
 )
 
-// append stores an event and numbers it.
-func (t *Tx) append(ctx context.Context, ev *lastro.Event) error {
-	err := t.QueryRow(ctx, `INSERT INTO events (at, actor, verb, subject, data) VALUES (?, ?, ?, ?, ?) RETURNING seq`,
-		lastro.Micros(ev.At), string(ev.Actor), ev.Verb, string(ev.Subject), string(ev.Data)).Scan(&ev.Seq)
-	if err == nil {
-		t.events = append(t.events, *ev)
+// append adds an event.
+func (t *Tx) append(_ context.Context, ev *lastro.Event) error {
+	t.Emit(*ev)
+	return nil
+}
+
+// storeEvents stores what was emitted and numbers it. It is the last thing that
+// a transaction does, and it holds the lock of events until the commit: so
+// events become visible in the order of their numbers, and who has read
+// number n never finds a lower one later.
+func (t *Tx) storeEvents(ctx context.Context) error {
+	if len(t.events) == 0 {
+		return nil
 	}
-	return err
+	if err := t.Lock(ctx, "events"); err != nil {
+		return err
+	}
+	for i := range t.events {
+		ev := &t.events[i]
+		err := t.QueryRow(ctx, `INSERT INTO events (at, actor, verb, subject, data) VALUES (?, ?, ?, ?, ?) RETURNING seq`,
+			lastro.Micros(ev.At), string(ev.Actor), ev.Verb, string(ev.Subject), string(ev.Data)).Scan(&ev.Seq)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EventFilter narrows a list of events; empty fields match everything.
@@ -54,12 +72,7 @@ func (db *DB) Events(ctx context.Context, f EventFilter) ([]lastro.Event, error)
 	})
 }
 
-// Subscribe returns a channel that hears every event committed through this DB
-// from now on, and a function that ends it. A subscriber that falls behind by
-// more than the buffer misses events: it reads the rest with Events.
-func (db *DB) Subscribe(buffer int) (<-chan lastro.Event, func()) { return db.bus.subscribe(buffer) }
-
-// bus hands events to subscribers, in order and each once.
+// bus hands events to subscribers of this process, in order and each once.
 type bus struct {
 	mu   sync.Mutex
 	last int64 // number of the last one handed out

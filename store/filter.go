@@ -37,17 +37,17 @@ func anys[T any](in []T) []any {
 
 // compareText returns "column op ?" and its arguments for a text column; ok is
 // false for an operator that text does not have.
-func compareText(column, op, text string, values []string) (sql string, args []any, ok bool) {
+func compareText(d dialect, column, op, text string, values []string) (sql string, args []any, ok bool) {
 	switch op {
 	case "=":
 		return column + " = ?", []any{text}, true
 	case "!=":
 		return column + " <> ?", []any{text}, true
 	case "LIKE":
-		sql, arg := like(column, text)
+		sql, arg := d.like(column, text)
 		return sql, []any{arg}, true
 	case "ILIKE":
-		sql, arg := ilike(column, text)
+		sql, arg := d.ilike(column, text)
 		return sql, []any{arg}, true
 	case "IN", "NOT IN":
 		if len(values) == 0 {
@@ -60,29 +60,6 @@ func compareText(column, op, text string, values []string) (sql string, args []a
 
 // numberOps are the comparisons of numbers, as SQL.
 var numberOps = map[string]string{"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-
-// like is a case-sensitive LIKE: SQLite's own ignores the case of ASCII, its GLOB does not.
-func like(column, pattern string) (sql, arg string) {
-	var b strings.Builder
-	for _, r := range pattern {
-		switch r {
-		case '%':
-			b.WriteByte('*')
-		case '_':
-			b.WriteByte('?')
-		case '*', '?', '[':
-			b.WriteString("[" + string(r) + "]")
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return column + " GLOB ?", b.String()
-}
-
-// ilike is a LIKE that ignores case.
-func ilike(column, pattern string) (sql, arg string) {
-	return "LOWER(" + column + ") LIKE ?", strings.ToLower(pattern)
-}
 
 // flag is a bool as both databases keep it: 0 or 1.
 func flag(b bool) int {

@@ -23,6 +23,9 @@ func (g *Gate) CreateDecision(ctx context.Context, freeze func(number int) (gate
 	var d gate.Decision
 	events := make([]lastro.Event, 1) // its number is known only within the transaction
 	err := g.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "decisions"); err != nil {
+			return err
+		}
 		var number int
 		if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM decisions`).Scan(&number); err != nil {
 			return err
@@ -75,6 +78,9 @@ func (g *Gate) Decisions(ctx context.Context, f gate.Filter) ([]gate.Decision, e
 // CreateWaiver implements gate.Store.
 func (g *Gate) CreateWaiver(ctx context.Context, w gate.Waiver, ev lastro.Event) (gate.Waiver, error) {
 	err := g.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "waivers"); err != nil {
+			return err
+		}
 		return tx.QueryRow(ctx, `INSERT INTO waivers (id, decision, bundle, rule, reason, until, actor, at, seen)
 			VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM waivers), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 			w.Decision, string(w.Bundle), w.Rule, w.Reason, lastro.Micros(w.Until), string(w.Actor), lastro.Micros(w.At), string(w.Seen)).Scan(&w.ID)

@@ -6,9 +6,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
 
@@ -18,27 +19,60 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
+// schemaOf lists the migrations of a dialect by number.
+func schemaOf(d dialect) (map[int64]string, error) {
+	entries, err := migrations.ReadDir("migrations")
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectSQLite3, db, files)
+	out := map[int64]string{}
+	for _, e := range entries {
+		number, err := goose.NumericComponent(e.Name())
+		if err != nil {
+			return nil, err
+		}
+		text, err := migrations.ReadFile("migrations/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if out[number] != "" {
+			return nil, fmt.Errorf("two migrations have number %d", number)
+		}
+		out[number] = d.schema(string(text))
+	}
+	return out, nil
+}
+
+// provider knows the migrations and which of them a database has had.
+func provider(db *sql.DB, d dialect) (*goose.Provider, error) {
+	texts, err := schemaOf(d)
+	if err != nil {
+		return nil, err
+	}
+	var list []*goose.Migration
+	for number, text := range texts {
+		list = append(list, goose.NewGoMigration(number, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, text)
+			return err
+		}}, nil))
+	}
+	names := map[dialect]goose.Dialect{sqliteDialect: goose.DialectSQLite3, postgresDialect: goose.DialectPostgres}
+	return goose.NewProvider(names[d], db, nil, goose.WithGoMigrations(list...), goose.WithDisableGlobalRegistry(true))
 }
 
 // migrateSQLite brings a file to this lastro's schema. Before one of an older
-// lastro is changed a copy is kept beside it: path + ".before-N".
+// lastro is changed a copy is kept beside it.
 func migrateSQLite(ctx context.Context, path string) error {
 	db, err := openSQLite(path, forMigrating)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	p, err := provider(db)
+	p, err := provider(db, sqliteDialect)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if err := refuseNewer(ctx, db); err != nil {
+	if err := refuseNewer(ctx, db, sqliteDialect); err != nil {
 		return err
 	}
 	current, target, err := p.GetVersions(ctx)
@@ -49,11 +83,8 @@ func migrateSQLite(ctx context.Context, path string) error {
 		return nil
 	}
 	if current > 0 {
-		copyTo := fmt.Sprintf("%s.before-%d", path, target)
-		if _, err := os.Stat(copyTo); err != nil {
-			if _, err := db.ExecContext(ctx, "VACUUM INTO ?", copyTo); err != nil {
-				return fmt.Errorf("keep a copy before the migration: %w", storageError(err))
-			}
+		if err := keepCopy(ctx, db, path, target); err != nil {
+			return fmt.Errorf("keep a copy before the migration: %w", storageError(err))
 		}
 	}
 	if _, err := p.Up(ctx); err != nil {
@@ -62,30 +93,61 @@ func migrateSQLite(ctx context.Context, path string) error {
 	return nil
 }
 
+// keepCopy writes a whole, synced copy of the file at path to path.before-N,
+// or to path.before-N.2 and so on: a copy that is there stays.
+func keepCopy(ctx context.Context, db *sql.DB, path string, target int64) error {
+	part := path + ".copying"
+	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", part); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s.before-%d", path, target)
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		name = fmt.Sprintf("%s.before-%d.%d", path, target, n)
+	}
+	if err := os.Rename(part, name); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // refuseNewer fails when a newer lastro has migrated this database.
-func refuseNewer(ctx context.Context, db *sql.DB) error {
-	entries, err := migrations.ReadDir("migrations")
+func refuseNewer(ctx context.Context, db *sql.DB, d dialect) error {
+	texts, err := schemaOf(d)
 	if err != nil {
 		return err
 	}
 	var known int64
-	for _, e := range entries {
-		if v, err := goose.NumericComponent(e.Name()); err == nil {
-			known = max(known, v)
-		}
+	for number := range texts {
+		known = max(known, number)
 	}
 	var have sql.NullInt64
 	err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&have)
+	if isNoTable(err) {
+		return nil // a new database
+	}
 	if err != nil {
-		if sqliteErr := storageError(err); lastro.Is(sqliteErr, lastro.EErrored) && sqliteErr != err {
-			return sqliteErr
-		}
-		return nil // no migration table yet: a new database
+		return storageError(err)
 	}
-	if have.Int64 > known {
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0401",
-			Msg:  fmt.Sprintf("this state was written by a newer lastro (schema %d, this one knows %d)", have.Int64, known),
-			Hint: "install that lastro again, or restore the copy that it kept beside the database"}
+	if have.Int64 <= known {
+		return nil
 	}
-	return nil
+	hint := "install that lastro again, or restore the copy that it kept beside the database (docs/reference/database.md)"
+	if d == postgresDialect {
+		hint = "install that lastro again, or restore the pg_dump that was made before the newer one was started: pg_restore --clean (docs/reference/database.md)"
+	}
+	return &lastro.Error{Code: lastro.EErrored, ID: "L0401",
+		Msg: fmt.Sprintf("this state was written by a newer lastro (schema %d, this one knows %d)", have.Int64, known), Hint: hint}
 }

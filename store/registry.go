@@ -130,6 +130,11 @@ func (s Registry) UpdateModel(ctx context.Context, m registry.Model, events ...l
 // RenameModel implements registry.Store.
 func (s Registry) RenameModel(ctx context.Context, from, to string, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
+		for _, name := range []string{min(from, to), max(from, to)} {
+			if err := tx.Lock(ctx, "model:"+name); err != nil {
+				return err
+			}
+		}
 		n, err := tx.Exec(ctx, `UPDATE models SET name = ?, updated_at = ? WHERE name = ?`, to, now(), from)
 		if isUnique(err) {
 			return modelTaken(to)
@@ -153,6 +158,9 @@ func (s Registry) RenameModel(ctx context.Context, from, to string, events ...la
 // DeleteModel implements registry.Store.
 func (s Registry) DeleteModel(ctx context.Context, name string, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "model:"+name); err != nil {
+			return err
+		}
 		n, err := tx.Exec(ctx, `DELETE FROM models WHERE name = ?`, name)
 		if err == nil && n == 0 {
 			return noModel(name)
@@ -203,6 +211,9 @@ func (s Registry) CreateVersion(ctx context.Context, v registry.Version, once bo
 	found := 0
 	event := make([]lastro.Event, 1) // filled within the transaction, once the number is known
 	err = s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "model:"+v.Model); err != nil {
+			return err
+		}
 		if once {
 			err := tx.QueryRow(ctx, `SELECT number FROM model_versions WHERE model = ? AND digest = ? AND run = ? ORDER BY number LIMIT 1`,
 				v.Model, string(v.Digest), v.Run).Scan(&found)
@@ -314,6 +325,9 @@ func (s Registry) UpdateVersion(ctx context.Context, v registry.Version, events 
 // DeleteVersion implements registry.Store.
 func (s Registry) DeleteVersion(ctx context.Context, model string, number int, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "model:"+model); err != nil {
+			return err
+		}
 		n, err := tx.Exec(ctx, `DELETE FROM model_versions WHERE model = ? AND number = ?`, model, number)
 		if err == nil && n == 0 {
 			return noVersion(model, number)
@@ -342,6 +356,9 @@ func (s Registry) HasDigest(ctx context.Context, d lastro.Digest) (bool, error) 
 // MoveAlias implements registry.Store.
 func (s Registry) MoveAlias(ctx context.Context, m registry.AliasMove, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "model:"+m.Model); err != nil {
+			return err
+		}
 		have := 0
 		err := tx.QueryRow(ctx, `SELECT number FROM model_aliases WHERE model = ? AND alias = ?`, m.Model, m.Alias).Scan(&have)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -394,7 +411,7 @@ func (s Registry) Note(ctx context.Context, ev lastro.Event) error {
 
 // SearchModels implements registry.Store.
 func (s Registry) SearchModels(ctx context.Context, q registry.Query) ([]registry.Model, error) {
-	tail, args, err := compileRegistry(q, "m.name",
+	tail, args, err := compileRegistry(s.db.dialect, q, "m.name",
 		map[string]string{"name": "m.name", "last_updated_timestamp": "m.updated_at", "creation_timestamp": "m.created_at"},
 		`SELECT 1 FROM model_tags t WHERE t.model = m.name AND t.key = ? AND `)
 	if err != nil {
@@ -410,7 +427,7 @@ func (s Registry) SearchModels(ctx context.Context, q registry.Query) ([]registr
 
 // SearchVersions implements registry.Store.
 func (s Registry) SearchVersions(ctx context.Context, q registry.Query) ([]registry.Version, error) {
-	tail, args, err := compileRegistry(q, "m.updated_at DESC, m.model, m.number DESC",
+	tail, args, err := compileRegistry(s.db.dialect, q, "m.updated_at DESC, m.model, m.number DESC",
 		map[string]string{"name": "m.model", "version_number": "m.number", "run_id": "m.tracked_run", "source_path": "m.source", "model_id": "m.logged_model", "digest": "m.digest",
 			"current_stage": "m.stage", "last_updated_timestamp": "m.updated_at", "creation_timestamp": "m.created_at"},
 		`SELECT 1 FROM version_tags t WHERE t.model = m.model AND t.number = m.number AND t.key = ? AND `)
@@ -427,7 +444,7 @@ func (s Registry) SearchVersions(ctx context.Context, q registry.Query) ([]regis
 
 // compileRegistry returns what follows FROM, and its arguments. last, columns
 // and tags are fixed text.
-func compileRegistry(q registry.Query, last string, columns map[string]string, tags string) (string, []any, error) {
+func compileRegistry(d dialect, q registry.Query, last string, columns map[string]string, tags string) (string, []any, error) {
 	var w where
 	for _, c := range q.Where {
 		unknown := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot compare %q by %s", c.Key, c.Op)}
@@ -436,7 +453,7 @@ func compileRegistry(q registry.Query, last string, columns map[string]string, t
 				w.add("NOT EXISTS ("+tags+"t.value = ?)", key, c.Text)
 				continue
 			}
-			cond, args, ok := compareText("t.value", c.Op, c.Text, c.Values)
+			cond, args, ok := compareText(d, "t.value", c.Op, c.Text, c.Values)
 			if !ok {
 				return "", nil, unknown
 			}
@@ -455,7 +472,7 @@ func compileRegistry(q registry.Query, last string, columns map[string]string, t
 			w.add(column+" "+op+" ?", n)
 			continue
 		}
-		cond, args, ok := compareText(column, c.Op, c.Text, c.Values)
+		cond, args, ok := compareText(d, column, c.Op, c.Text, c.Values)
 		if !ok {
 			return "", nil, unknown
 		}

@@ -71,13 +71,18 @@ type sqliteWriter struct {
 	stmts *statements
 	sync  *syncer
 	wal   *walFile
+	bus   *bus
+
+	gone    chan struct{} // closed when the database is
+	closing sync.Once
+	closed  error
 }
 
-func openSQLiteWriter(ctx context.Context, path string) (_ *sqliteWriter, err error) {
+func openSQLiteWriter(ctx context.Context, path string, b *bus) (_ *sqliteWriter, err error) {
 	if err := migrateSQLite(ctx, path); err != nil {
 		return nil, err
 	}
-	w := &sqliteWriter{turn: make(chan struct{}, 1), wal: &walFile{path: path + "-wal"}}
+	w := &sqliteWriter{turn: make(chan struct{}, 1), wal: &walFile{path: path + "-wal"}, bus: b, gone: make(chan struct{})}
 	w.sync = newSyncer(w.wal.sync)
 	if w.pool, err = openSQLite(path, forWriting); err != nil {
 		return nil, err
@@ -102,13 +107,15 @@ func openSQLiteWriter(ctx context.Context, path string) (_ *sqliteWriter, err er
 	return w, nil
 }
 
-func (w *sqliteWriter) write(ctx context.Context, soon bool, fn func(*Tx) error, committed func([]lastro.Event)) error {
+func (w *sqliteWriter) write(ctx context.Context, soon bool, fn func(*Tx) error) error {
 	select {
 	case w.turn <- struct{}{}:
+	case <-w.gone:
+		return sql.ErrConnDone
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	n, err := w.commit(ctx, fn, committed)
+	n, err := w.commit(ctx, fn)
 	<-w.turn
 	switch {
 	case err != nil:
@@ -121,7 +128,7 @@ func (w *sqliteWriter) write(ctx context.Context, soon bool, fn func(*Tx) error,
 }
 
 // commit runs one transaction and returns the number of its commit.
-func (w *sqliteWriter) commit(ctx context.Context, fn func(*Tx) error, committed func([]lastro.Event)) (n uint64, err error) {
+func (w *sqliteWriter) commit(ctx context.Context, fn func(*Tx) error) (n uint64, err error) {
 	if err := w.sync.failed(); err != nil {
 		return 0, err
 	}
@@ -138,6 +145,9 @@ func (w *sqliteWriter) commit(ctx context.Context, fn func(*Tx) error, committed
 	if err := fn(tx); err != nil {
 		return 0, err
 	}
+	if err := tx.storeEvents(ctx); err != nil {
+		return 0, err
+	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -146,7 +156,7 @@ func (w *sqliteWriter) commit(ctx context.Context, fn func(*Tx) error, committed
 	}
 	done = true
 	n = w.sync.committed()
-	committed(tx.events)
+	w.bus.publish(tx.events) // still within the turn: in order
 	return n, nil
 }
 
@@ -178,17 +188,17 @@ func (w *sqliteWriter) run(query string) error {
 	return err
 }
 
-func isBusy(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == 5 // SQLITE_BUSY and its kinds
-}
-
+// close waits for the transaction under way, and syncs.
 func (w *sqliteWriter) close() error {
-	w.turn <- struct{}{} // for good: whoever writes after this waits for his context
-	errs := []error{w.sync.close()}
-	if w.conn != nil {
-		w.stmts.close()
-		errs = append(errs, w.conn.Close())
-	}
-	return errors.Join(append(errs, w.pool.Close(), w.wal.close())...)
+	w.closing.Do(func() {
+		w.turn <- struct{}{} // and keeps it
+		close(w.gone)
+		errs := []error{w.sync.close()}
+		if w.conn != nil {
+			w.stmts.close()
+			errs = append(errs, w.conn.Close())
+		}
+		w.closed = errors.Join(append(errs, w.pool.Close(), w.wal.close())...)
+	})
+	return w.closed
 }

@@ -8,15 +8,63 @@ import (
 	"sync"
 )
 
-// preparer is a connection or a pool.
-type preparer interface {
+// session is a connection or a pool.
+type session interface {
 	PrepareContext(context.Context, string) (*sql.Stmt, error)
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}
+
+// runner runs statements of the one SQL text in a session.
+type runner struct {
+	dialect dialect
+	on      session
+	kept    *statements // nil where the driver keeps them
+}
+
+// prepared returns the text prepared, or nil when it is not to be kept.
+func (r runner) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if r.kept == nil {
+		return nil, nil
+	}
+	return r.kept.get(ctx, query)
+}
+
+func (r runner) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	stmt, err := r.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return r.on.ExecContext(ctx, r.dialect.text(query), r.dialect.args(args)...)
+}
+
+func (r runner) rows(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	stmt, err := r.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return r.on.QueryContext(ctx, r.dialect.text(query), r.dialect.args(args)...)
+}
+
+// row reports an error of preparing when the row is scanned.
+func (r runner) row(ctx context.Context, query string, args []any) *sql.Row {
+	if stmt, err := r.prepared(ctx, query); err == nil && stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return r.on.QueryRowContext(ctx, r.dialect.text(query), r.dialect.args(args)...)
 }
 
 // statements keeps the statements of a connection or a pool prepared: to
 // prepare one takes SQLite several times as long as to run it.
 type statements struct {
-	from preparer
+	from session
 	mu   sync.RWMutex
 	kept map[string]*sql.Stmt
 }
@@ -26,7 +74,7 @@ type statements struct {
 // prepared each time.
 const statementsKept = 500
 
-func newStatements(from preparer) *statements {
+func newStatements(from session) *statements {
 	return &statements{from: from, kept: map[string]*sql.Stmt{}}
 }
 
@@ -38,7 +86,7 @@ func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt != nil || full {
 		return stmt, nil
 	}
-	stmt, err := s.from.PrepareContext(ctx, query)
+	stmt, err := s.from.PrepareContext(ctx, sqliteDialect.text(query))
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,9 @@ func (s Track) experiment(ctx context.Context, column, value string) (track.Expe
 func (s Track) UpdateExperiment(ctx context.Context, e track.Experiment, events ...lastro.Event) error {
 	at := lastro.Micros(e.UpdatedAt)
 	return s.db.Write(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "experiment:"+e.ID); err != nil {
+			return err
+		}
 		var before string
 		if err := tx.QueryRow(ctx, `SELECT state FROM experiments WHERE id = ?`, e.ID).Scan(&before); err != nil {
 			return notFound(err, "there is no experiment with id %q", e.ID)
@@ -113,6 +116,7 @@ func (s Track) DeleteExperimentTag(ctx context.Context, id, key string) error {
 // SearchExperiments implements track.Store.
 func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Experiment, error) {
 	c := trackCompiler{
+		dialect: s.db.dialect,
 		tags:    `SELECT value FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?`,
 		text:    map[string]string{"name": "e.name", "experiment_id": "e.id"},
 		numbers: map[string]string{"creation_time": "e.created_at / 1000", "last_update_time": "e.updated_at / 1000"},
@@ -191,6 +195,7 @@ func (s Track) UpdateRun(ctx context.Context, r track.Run, events ...lastro.Even
 // SearchRuns implements track.Store.
 func (s Track) SearchRuns(ctx context.Context, q track.Query) ([]track.Run, error) {
 	c := trackCompiler{
+		dialect: s.db.dialect,
 		metrics: `SELECT value FROM latest_metrics t WHERE t.run = r.id AND t.key = ? AND t.is_nan = 0`,
 		params:  `SELECT value FROM tracked_params t WHERE t.run = r.id AND t.key = ?`,
 		tags:    `SELECT value FROM tracked_tags t WHERE t.run = r.id AND t.key = ?`,
@@ -300,9 +305,13 @@ func (s Track) fillModels(ctx context.Context, ids []string, byID map[string]*tr
 	})
 }
 
-// Log implements track.Store.
+// Log implements track.Store. One batch of a run at a time: batches with the
+// same keys in another order would wait for each other's rows for ever.
 func (s Track) Log(ctx context.Context, runID string, b track.Batch) error {
-	return s.db.Write(ctx, func(tx *Tx) error {
+	return s.db.WriteSoon(ctx, func(tx *Tx) error {
+		if err := tx.Lock(ctx, "trackedrun:"+runID); err != nil {
+			return err
+		}
 		for _, p := range b.Params {
 			if err := putParam(ctx, tx, "tracked_params", "run", runID, p); err != nil {
 				return err

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 
 	"lastro"
@@ -14,12 +15,19 @@ import (
 // PutArtifact implements track.Store.
 func (s Track) PutArtifact(ctx context.Context, a track.Artifact) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
+		top, _, _ := strings.Cut(a.Path, "/")
+		if err := tx.Lock(ctx, "artifacts:"+top); err != nil {
+			return err
+		}
 		// A name is a file or a folder, never both, or the folder could not be written to a disk.
 		var clash string
 		err := tx.QueryRow(ctx, `SELECT path FROM artifacts WHERE (path >= ? AND path < ?) OR path IN (`+marks(len(parents(a.Path)))+`) LIMIT 1`,
 			append([]any{a.Path + "/", a.Path + "0"}, anys(parents(a.Path))...)...).Scan(&clash)
 		if err == nil {
 			return lastro.Errorf(lastro.EInvalid, "%q cannot be a file, because %q exists", a.Path, clash)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO artifacts (path, digest, size, at) VALUES (?, ?, ?, ?)
 			ON CONFLICT (path) DO UPDATE SET digest = excluded.digest, size = excluded.size, at = excluded.at`,
@@ -195,6 +203,7 @@ func (s Track) DeleteModelTag(ctx context.Context, id, key string) error {
 // SearchLoggedModels implements track.Store.
 func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.LoggedModel, error) {
 	c := trackCompiler{
+		dialect: s.db.dialect,
 		metrics: `SELECT value FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ? AND t.is_nan = 0`,
 		params:  `SELECT value FROM logged_model_params t WHERE t.model = m.id AND t.key = ?`,
 		tags:    `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,

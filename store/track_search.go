@@ -18,6 +18,7 @@ func prefixed(alias, columns string) string {
 // trackCompiler turns a track.Query into SQL. Its strings are fixed text; keys
 // and values of the query become arguments.
 type trackCompiler struct {
+	dialect dialect
 	text    map[string]string // attribute -> expression
 	numbers map[string]string
 	metrics string // SELECT value ... key = ?; "" where there are none
@@ -73,7 +74,7 @@ func (c *trackCompiler) clause(cl track.Clause) error {
 		if !ok {
 			return unknown
 		}
-		cond, args, ok := compareText(expr, string(cl.Op), cl.Text, cl.Values)
+		cond, args, ok := compareText(c.dialect, expr, string(cl.Op), cl.Text, cl.Values)
 		if !ok {
 			return unknown
 		}
@@ -109,7 +110,7 @@ func (c *trackCompiler) keyed(sub string, cl track.Clause, unknown error) error 
 		c.w.add("EXISTS ("+sub+")", cl.Key)
 		return nil
 	}
-	cond, args, ok := compareText("t.value", string(cl.Op), cl.Text, cl.Values)
+	cond, args, ok := compareText(c.dialect, "t.value", string(cl.Op), cl.Text, cl.Values)
 	if !ok {
 		return unknown
 	}
@@ -122,7 +123,7 @@ func (c *trackCompiler) datasetClause(cl track.Clause, unknown error) error {
 	if !ok || c.dataset == "" {
 		return unknown
 	}
-	cond, args, ok := compareText(expr, string(cl.Op), cl.Text, cl.Values)
+	cond, args, ok := compareText(c.dialect, expr, string(cl.Op), cl.Text, cl.Values)
 	if !ok {
 		return unknown
 	}

@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store
+package storetest
 
 import (
-	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
 
 	"lastro"
 	"lastro/deploy"
+	"lastro/store"
 )
 
-func TestDeploy(t *testing.T) {
+func TestDeploy(t *testing.T) { Each(t, testDeploy) }
+
+func testDeploy(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	s := NewDeploy(db)
+	s := store.NewDeploy(db)
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	explain := func(rel deploy.Release, r *deploy.Rollout) []lastro.Event {
 		return []lastro.Event{lastro.NewEvent(at, "user:ana", "release.created", rel.Ref(), nil), lastro.NewEvent(at, "user:ana", "rollout.started", r.Ref(), nil)}
@@ -70,7 +67,7 @@ func TestDeploy(t *testing.T) {
 	if names, err := s.Environments(ctx); err != nil || !reflect.DeepEqual(names, []string{"local"}) {
 		t.Errorf("Environments: %v, %v", names, err)
 	}
-	if events, err := db.Events(ctx, EventFilter{}); err != nil || len(events) != 5 || events[2].Subject != "release:local@2" {
+	if events, err := db.Events(ctx, store.EventFilter{}); err != nil || len(events) != 5 || events[2].Subject != "release:local@2" {
 		t.Errorf("events %+v, %v; want 5, of the numbered rows", events, err)
 	}
 }

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store
+package storetest
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"lastro"
 	"lastro/data"
+	"lastro/store"
 )
 
-func TestDatasetVersions(t *testing.T) {
+func TestDatasetVersions(t *testing.T) { Each(t, testDatasetVersions) }
+
+func testDatasetVersions(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	s := NewData(db)
+	s := store.NewData(db)
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	v := data.Version{Dataset: "flights", Digest: lastro.DigestOf([]byte("a")), Rows: -1, Bytes: 10, Files: 2, SeenAt: at, Source: "data/flights", Commit: "3f9d1c2"}
 
@@ -43,20 +40,17 @@ func TestDatasetVersions(t *testing.T) {
 	if _, err := s.Version(ctx, "flights", lastro.DigestOf([]byte("c"))); !lastro.Is(err, lastro.ENotFound) {
 		t.Errorf("Version of an unknown digest: %v; want not found", err)
 	}
-	events, err := db.Events(ctx, EventFilter{Verb: "dataset.version_seen"})
+	events, err := db.Events(ctx, store.EventFilter{Verb: "dataset.version_seen"})
 	if err != nil || len(events) != 2 {
 		t.Errorf("%d events, %v; want one a new version", len(events), err)
 	}
 }
 
-func TestDatasetReports(t *testing.T) {
+func TestDatasetReports(t *testing.T) { Each(t, testDatasetReports) }
+
+func testDatasetReports(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	s := NewData(db)
+	s := store.NewData(db)
 	v := data.Version{Dataset: "d", Digest: lastro.DigestOf([]byte("a")), SeenAt: time.Unix(1, 0).UTC()}
 	if _, _, err := s.RegisterVersion(ctx, v, "user:ana"); err != nil {
 		t.Fatal(err)
@@ -83,14 +77,11 @@ func TestDatasetReports(t *testing.T) {
 
 // A version that was checked is not checked again: the engine is not even
 // there, so a run in which nothing changed starts no worker.
-func TestCheckerUsesTheKeptReport(t *testing.T) {
+func TestCheckerUsesTheKeptReport(t *testing.T) { Each(t, testCheckerUsesTheKeptReport) }
+
+func testCheckerUsesTheKeptReport(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	s := NewData(db)
+	s := store.NewData(db)
 	v := data.Version{Dataset: "d", Digest: lastro.DigestOf([]byte("a")), Rows: 3, SeenAt: time.Unix(1, 0).UTC()}
 	if _, _, err := s.RegisterVersion(ctx, v, "user:ana"); err != nil {
 		t.Fatal(err)

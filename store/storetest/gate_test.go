@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store
+package storetest
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"lastro"
 	"lastro/gate"
+	"lastro/store"
 )
 
 // movable is a clock that the test sets.
@@ -28,15 +28,9 @@ func incomeFacts(gap float64) gate.Facts {
 		"fairness.sex.equal_opportunity.max_gap.ci_low": gap - 0.02, "fairness.sex.equal_opportunity.max_gap.ci_high": gap + 0.02}
 }
 
-func openGate(t *testing.T) (*DB, *gate.Service, *movable) {
-	t.Helper()
-	db, err := Open(context.Background(), filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+func openGate(db *store.DB) (*gate.Service, *movable) {
 	clock := &movable{time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)}
-	return db, gate.NewService(NewGate(db), clock), clock
+	return gate.NewService(store.NewGate(db), clock), clock
 }
 
 func subject(version, bytes string) gate.Subject {
@@ -44,7 +38,11 @@ func subject(version, bytes string) gate.Subject {
 }
 
 func TestGateDecisionIsFrozenAndNewestCounts(t *testing.T) {
-	db, svc, clock := openGate(t)
+	Each(t, testGateDecisionIsFrozenAndNewestCounts)
+}
+
+func testGateDecisionIsFrozenAndNewestCounts(t *testing.T, db *store.DB) {
+	svc, clock := openGate(db)
 	ctx := context.Background()
 	digest := lastro.DigestOf([]byte("m1"))
 	if ok, why, err := svc.Allows(ctx, "income-outreach", digest, clock.t); ok || err != nil || !strings.Contains(why, "no gate has decided") {
@@ -86,19 +84,21 @@ func TestGateDecisionIsFrozenAndNewestCounts(t *testing.T) {
 	if _, err := svc.ForVersion(ctx, "income-outreach", "9"); !lastro.Is(err, lastro.ENotFound) {
 		t.Errorf("ForVersion(9) = %v", err)
 	}
-	events, err := db.Events(ctx, EventFilter{Verb: "decision.made"})
+	events, err := db.Events(ctx, store.EventFilter{Verb: "decision.made"})
 	if err != nil || len(events) != 2 || events[1].Subject != "decision:d-0002" {
 		t.Errorf("events = %v, %v", events, err)
 	}
 }
 
-func TestGateTamperedDecisionIsRefused(t *testing.T) {
-	db, svc, clock := openGate(t)
+func TestGateTamperedDecisionIsRefused(t *testing.T) { Each(t, testGateTamperedDecisionIsRefused) }
+
+func testGateTamperedDecisionIsRefused(t *testing.T, db *store.DB) {
+	svc, clock := openGate(db)
 	ctx := context.Background()
 	if _, err := svc.Decide(ctx, subject("1", "m1"), incomeRules, incomeFacts(0.21), lastro.System("engine")); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Write(ctx, func(tx *Tx) error {
+	if err := db.Write(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE decisions SET frozen = replace(frozen, '"verdict":"waiting"', '"verdict":"passed"')`)
 		return err
 	}); err != nil {
@@ -112,8 +112,10 @@ func TestGateTamperedDecisionIsRefused(t *testing.T) {
 	}
 }
 
-func TestGateWaiver(t *testing.T) {
-	db, svc, clock := openGate(t)
+func TestGateWaiver(t *testing.T) { Each(t, testGateWaiver) }
+
+func testGateWaiver(t *testing.T, db *store.DB) {
+	svc, clock := openGate(db)
 	ctx := context.Background()
 	digest := lastro.DigestOf([]byte("m1"))
 	d, err := svc.Decide(ctx, subject("1", "m1"), incomeRules, incomeFacts(0.21), lastro.System("engine"))
@@ -156,7 +158,7 @@ func TestGateWaiver(t *testing.T) {
 	if ok, why, _ := svc.Allows(ctx, "income-outreach", digest, w.Until); ok || !strings.Contains(why, "ran out") {
 		t.Errorf("Allows at the waiver's end = %v, %q", ok, why)
 	}
-	events, _ := db.Events(ctx, EventFilter{Verb: "waiver.granted"})
+	events, _ := db.Events(ctx, store.EventFilter{Verb: "waiver.granted"})
 	if len(events) != 1 || events[0].Actor != "user:rui" {
 		t.Errorf("events = %v", events)
 	}
@@ -191,8 +193,10 @@ func TestGateWaiver(t *testing.T) {
 	}
 }
 
-func TestGateBlockingRuleCannotBeWaived(t *testing.T) {
-	_, svc, clock := openGate(t)
+func TestGateBlockingRuleCannotBeWaived(t *testing.T) { Each(t, testGateBlockingRuleCannotBeWaived) }
+
+func testGateBlockingRuleCannotBeWaived(t *testing.T, db *store.DB) {
+	svc, clock := openGate(db)
 	ctx := context.Background()
 	facts := incomeFacts(0.21)
 	facts["metrics.auc"] = 0.8

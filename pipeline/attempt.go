@@ -135,7 +135,7 @@ func fromCache(s StepRun, c *PlanCell, now time.Time) StepRun {
 	s.Key, s.Ingredients = c.Key, c.ingredients
 	s.Inputs = jobInputs(c)
 	s.Outputs, s.Facts, s.Report = hit.Outputs, hit.Facts, hit.Report
-	s.Plots, s.Summary, s.OutValues = hit.Plots, hit.Summary, hit.OutValues
+	s.Reports, s.Plots, s.Summary, s.OutValues = hit.Reports, hit.Plots, hit.Summary, hit.OutValues
 	s.StartedAt, s.EndedAt = now, now
 	return s
 }

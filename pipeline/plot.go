@@ -253,6 +253,9 @@ func (p *Plot) check() error {
 			p.Kind = PlotBar
 		}
 	}
+	if v, ok := p.tooLarge(); ok {
+		return lastro.Errorf(lastro.EFailed, "it holds %g, which is too large to be drawn", v)
+	}
 	switch p.Kind {
 	case PlotMatrix:
 		return nil
@@ -275,6 +278,22 @@ func (p *Plot) check() error {
 		}
 	}
 	return nil
+}
+
+// tooLarge finds a number that a scale cannot hold.
+func (p *Plot) tooLarge() (float64, bool) {
+	lists := append(slices.Clone(p.Matrix), p.X)
+	for _, s := range p.Series {
+		lists = append(lists, s.Y)
+	}
+	for _, list := range lists {
+		for _, v := range list {
+			if math.Abs(v) > 1e300 {
+				return v, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // csvPlot reads a table with a header: the first column is x, each other one a
@@ -314,6 +333,9 @@ func csvPlot(raw []byte) (Plot, error) {
 			if cell = strings.TrimSpace(cell); cell != "" {
 				if y, err = strconv.ParseFloat(cell, 64); err != nil {
 					return Plot{}, csvTrouble(r, i+1, fmt.Sprintf("%.40q is no number", cell))
+				}
+				if math.IsInf(y, 0) {
+					y = math.NaN()
 				}
 			}
 			p.Series[i].Y = append(p.Series[i].Y, y)

@@ -87,6 +87,8 @@ func TestParsePlot(t *testing.T) {
 		{"a.json", `{"x":[1,"a"],"y":[1,2]}`, "", 0, 0},
 		{"a.json", `{"x":[[1]],"y":[1]}`, "", 0, 0},
 		{"a.json", `{"x":[1],"y":[NaN]}`, "", 0, 0},
+		{"a.json", `{"x":[1],"y":[1e308]}`, "", 0, 0},
+		{"a.csv", "a,b\n1,inf\n", PlotLine, 1, 1},
 		{"a.json", `{"x":[1],"y":[1],"kind":"pie"}`, "", 0, 0},
 		{"a.json", `{"matrix":[[1,2],[3]]}`, "", 0, 0},
 		{"a.json", `{"matrix":[[1]],"labels":["a","b"]}`, "", 0, 0},

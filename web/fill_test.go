@@ -6,12 +6,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"lastro"
+	"lastro/auth"
+	"lastro/blob"
 	"lastro/deploy"
 	"lastro/gate"
 	"lastro/lineage"
@@ -31,7 +35,43 @@ type house struct {
 	plane *plane
 	store store.Monitor
 	logs  map[string]string // text by "run/step"
+	who   auth.Identity     // the reader
+	files memory
 }
+
+// memory holds files in memory.
+type memory map[lastro.Digest][]byte
+
+func (m memory) keep(path, text string) pipeline.Artifact {
+	d := digest(text)
+	m[d] = []byte(text)
+	return pipeline.Artifact{Name: filepath.Base(path), Path: path, Digest: d, Size: int64(len(text))}
+}
+
+func (m memory) Open(_ context.Context, d lastro.Digest) (io.ReadCloser, error) {
+	text, ok := m[d]
+	if !ok {
+		return nil, lastro.Errorf(lastro.ENotFound, "%s is not stored", d.Short())
+	}
+	return io.NopCloser(strings.NewReader(string(text))), nil
+}
+
+func (m memory) Stat(_ context.Context, d lastro.Digest) (blob.Info, error) {
+	text, ok := m[d]
+	if !ok {
+		return blob.Info{}, lastro.Errorf(lastro.ENotFound, "%s is not stored", d.Short())
+	}
+	return blob.Info{Digest: d, Size: int64(len(text)), Files: 1, Tree: strings.HasPrefix(string(text), blob.TreeMagic)}, nil
+}
+
+func (m memory) Tree(_ context.Context, d lastro.Digest) ([]blob.Entry, error) {
+	return blob.DecodeTree(m[d])
+}
+
+// logFile is a log in memory.
+type logFile struct{ *strings.Reader }
+
+func (logFile) Close() error { return nil }
 
 // ticking is a clock that the test moves.
 type ticking struct{ at time.Time }
@@ -93,7 +133,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h := &house{t: t, clock: &ticking{noon}, plane: &plane{}, store: store.NewMonitor(db), logs: map[string]string{}}
+	h := &house{t: t, clock: &ticking{noon}, plane: &plane{}, store: store.NewMonitor(db), logs: map[string]string{}, files: memory{}}
 	models := registry.NewService(store.NewRegistry(db), freely{}, h.clock)
 	log := slog.New(slog.DiscardHandler)
 	h.pages = New(Deps{Version: "test", Project: "flights", Runs: store.NewPipeline(db), Registry: models, Gates: gate.NewService(store.NewGate(db), h.clock), Log: log,
@@ -105,14 +145,14 @@ func newHouse(t *testing.T) *house {
 			ok := true
 			return lineage.Why{Subject: ref, Lines: []lineage.Reason{{Kind: "bytes", OK: &ok}}}, nil
 		},
-		ReadLog: func(_ context.Context, run int64, step string, _ int, offset int64) ([]byte, int64, error) {
-			text := h.logs[fmt.Sprintf("%d/%s", run, step)]
-			if offset >= int64(len(text)) {
-				return nil, offset, nil
+		OpenLog: func(_ context.Context, s pipeline.StepRun) (io.ReadSeekCloser, error) {
+			text, ok := h.logs[fmt.Sprintf("%d/%s", s.Run, s.Step)]
+			if !ok {
+				return nil, lastro.Errorf(lastro.ENotFound, "it printed nothing")
 			}
-			return []byte(text[offset:]), int64(len(text)), nil
+			return logFile{strings.NewReader(text)}, nil
 		}})
-	h.pages.now = h.clock.Now
+	h.pages.now, h.pages.Files = h.clock.Now, h.files
 	return h
 }
 
@@ -137,13 +177,14 @@ func (h *house) run(state pipeline.State, reason string, event map[string]any, s
 	if state.Ended() {
 		run.EndedAt = h.clock.at.Add(21 * time.Second)
 	}
-	n, err := h.pages.Runs.CreateRun(h.t.Context(), run, nil, func(int64) []lastro.Event { return nil })
-	h.must(err)
-	run.Number = n
 	for i := range steps {
-		steps[i].Run, steps[i].Attempt = n, max(1, steps[i].Attempt)
+		steps[i].Attempt = max(1, steps[i].Attempt)
 	}
-	h.must(h.pages.Runs.Record(h.t.Context(), &run, steps))
+	var n int64
+	h.must(h.pages.Runs.Change(h.t.Context(), func(tx pipeline.Tx) (err error) {
+		n, err = tx.CreateRun(h.t.Context(), run, nil, steps)
+		return err
+	}))
 	return n
 }
 

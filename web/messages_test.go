@@ -30,6 +30,8 @@ func families() map[string][]string {
 		"outcome.": {string(gate.Passed), string(gate.Failed), string(gate.Waiting), string(gate.Waived), string(gate.Warned)},
 		"rollout.": {string(deploy.Starting), string(deploy.Running), string(deploy.Promoting), string(deploy.RollingBack), string(deploy.Succeeded), string(deploy.RolledBack), string(deploy.Superseded)},
 		"alert.":   {string(monitor.Pending), string(monitor.Firing), string(monitor.Resolved)},
+		"level.":   {"error", "warning", "note"},
+		"test.":    {"passed", "skipped"},
 		"kind.":    {string(monitor.Drift), string(monitor.Estimated), string(monitor.Performance)}}
 }
 

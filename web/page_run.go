@@ -12,37 +12,44 @@ import (
 	"time"
 
 	"lastro"
+	"lastro/auth"
 	"lastro/pipeline"
 	"lastro/registry"
 )
 
-// runPage is one run: verdict, graph, timeline, the log of the step that
-// matters, what it found and what it made.
+// runPage is one run: verdict, graph, timeline, what tests and tools said, one
+// step in detail, what was found and what was made.
 type runPage struct {
 	Run     pipeline.Run
 	Verdict string
 	Why     []phrase
 	Took    string
+	Actions []runAction
 	Graph   template.HTML
-	Rows    []stepRow
-	Log     stepLog
+	Time    timeline
+	Reports []stepReport
+	Step    *stepPanel
 	Facts   []factRow
-	Made    []madeRow
+	Made    []fileRow
+	More    int // facts and files that were left out
 	Trouble trouble
 	Became  []versionRow
+	Follow  string // link that stops or starts asking again; "" when the run is over
+	Follows bool
 }
+
+// maxFound bounds the facts and the files that a run's page lists.
+const maxFound = 200
 
 // trouble is why a run ended badly, with what to do next.
 type trouble struct{ What, Hint, Command string }
 
 type factRow struct{ Step, Name, Value string }
 
-type madeRow struct{ Name, Path, Digest, Size string }
-
 func (p *Pages) run(r *http.Request, l Lang) (string, page, error) {
-	number, err := strconv.ParseInt(r.PathValue("run"), 10, 64)
+	number, err := runNumber(r)
 	if err != nil {
-		return "", page{}, lastro.Errorf(lastro.ENotFound, "there is no run %q", r.PathValue("run"))
+		return "", page{}, err
 	}
 	run, err := p.Runs.Run(r.Context(), number)
 	if err != nil {
@@ -52,32 +59,56 @@ func (p *Pages) run(r *http.Request, l Lang) (string, page, error) {
 	if err != nil {
 		return "", page{}, err
 	}
-	body := runPage{Run: run, Verdict: runVerdict(l, run, steps), Why: runWhy(l, run, steps), Took: l.Span(lasted(run.StartedAt, run.EndedAt))}
-	body.Graph = runGraph(l, run, steps)
-	body.Rows = timeline(l, run, steps)
-	body.Facts, body.Made = found(l, steps)
-	if body.Log, err = p.logOf(r, steps); err != nil {
+	groups := grouped(run, steps)
+	now := latest(steps)
+	body := runPage{Run: run, Verdict: runVerdict(l, run, steps), Why: runWhy(l, run, steps), Took: l.Span(p.lasted(run.StartedAt, run.EndedAt))}
+	body.Graph = p.runGraph(l, run, groups)
+	body.Time = p.timeline(r, l, run, groups)
+	body.Reports = reportsOf(l, run, now)
+	body.Facts, body.Made, body.More = found(l, run, now, p.mayDownload(r))
+	body.Trouble = troubleOf(run, steps)
+	if body.Step, err = p.panel(r, l, run, groups); err != nil {
 		return "", page{}, err
 	}
-	body.Trouble = troubleOf(run, steps)
 	if body.Became, err = p.versionsOf(r.Context(), run.Number); err != nil {
 		return "", page{}, err
 	}
-	pg := page{Title: l.T("run.title", run.Number), Nav: "runs", Body: body}
+	body.Actions = p.actionsOf(auth.IdentityOf(r.Context()), run)
+	pg := page{Title: l.T("run.title", run.Number), Nav: "runs"}
 	if !run.State.Ended() {
-		pg.Refresh = 2
+		body.Follows = r.URL.Query().Get("follow") != "0"
+		body.Follow = with(r.URL, "follow", map[bool]string{true: "0", false: ""}[body.Follows])
+		if body.Follows {
+			pg.Refresh = 2 + len(steps)/1000 // a large matrix is a large answer
+		}
 	}
+	pg.Body = body
 	return "run.html", pg, nil
 }
 
-func lasted(from, to time.Time) time.Duration {
+// runNumber reads the number of the path.
+func runNumber(r *http.Request) (int64, error) {
+	n, err := strconv.ParseInt(r.PathValue("run"), 10, 64)
+	if err != nil {
+		return 0, lastro.Errorf(lastro.ENotFound, "there is no run %.40q", r.PathValue("run"))
+	}
+	return n, nil
+}
+
+func lasted(from, to time.Time) time.Duration { return between(from, to, time.Now()) }
+
+// lasted is by the pages' own clock.
+func (p *Pages) lasted(from, to time.Time) time.Duration { return between(from, to, p.now()) }
+
+// between is how long something took, or takes until now.
+func between(from, to, now time.Time) time.Duration {
 	if from.IsZero() {
 		return 0
 	}
 	if to.IsZero() {
-		return time.Since(from)
+		to = now
 	}
-	return to.Sub(from)
+	return max(to.Sub(from), 0)
 }
 
 // runVerdict is a sentence that a person could say aloud.
@@ -100,18 +131,46 @@ func runWhy(l Lang, run pipeline.Run, steps []pipeline.StepRun) []phrase {
 			cached++
 		}
 	}
-	count := l.Count("count.steps", len(now))
-	why := phrase{Text: l.T("run.by", l.Actor(run.Actor), count, cached)}
-	switch run.Event["kind"] {
-	case "alert":
-		why.Text = l.T("run.by_alert", count, cached)
-		if reason, ok := run.Event["reason"].(string); ok {
-			why.Said = reason
-		}
-	case "data":
-		why.Text = l.T("run.by_data", count, cached)
+	why := causeOf(l, run)
+	why = append(why, phrase{Text: l.T("run.counts", l.Count("count.steps", len(now)), l.Int(int64(cached)))})
+	return append(why, phrase{Said: run.Reason})
+}
+
+// causeOf says who or what started a run.
+func causeOf(l Lang, run pipeline.Run) []phrase {
+	e := func(key string) string {
+		s, _ := run.Event[key].(string)
+		return s
 	}
-	return []phrase{why, {Said: run.Reason}}
+	commit := fmt.Sprintf("%.7s", firstOf(e("commit"), run.Git.Commit))
+	switch e("kind") {
+	case "alert":
+		return []phrase{{Text: l.T("run.by_alert"), Said: e("reason")}}
+	case "data":
+		return []phrase{{Text: l.T("run.by_data"), Said: firstOf(e("reason"), e("dataset"))}}
+	case "push":
+		return []phrase{{Text: l.T("run.by_push", firstOf(e("branch"), run.Git.Branch), commit)}}
+	case "tag":
+		return []phrase{{Text: l.T("run.by_tag", e("ref"), commit)}}
+	case "pull_request":
+		why := phrase{Text: l.T("run.by_pull_request", firstOf(e("base"), "–"), commit)}
+		if e("trust") == "fork" {
+			why.Text += " " + l.T("run.by_fork")
+		}
+		return []phrase{why, {Said: e("title")}}
+	case "schedule":
+		return []phrase{{Text: l.T("run.by_schedule"), Said: e("schedule")}}
+	}
+	return []phrase{{Text: l.T("run.by", l.Actor(run.Actor))}}
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
 }
 
 // troubleOf is the error of the first step that ended badly.
@@ -153,17 +212,27 @@ func (p *Pages) versionsOf(ctx context.Context, run int64) ([]versionRow, error)
 }
 
 // found lists what steps found out and made, of the cells that go on.
-func found(l Lang, steps []pipeline.StepRun) (facts []factRow, made []madeRow) {
-	for _, s := range latest(steps) {
+func found(l Lang, run pipeline.Run, now []pipeline.StepRun, links bool) (facts []factRow, made []fileRow, more int) {
+	for _, s := range now {
 		if !s.Selected {
 			continue
 		}
 		for _, k := range slices.Sorted(mapKeys(s.Facts)) {
+			if len(facts) >= maxFound {
+				more++
+				continue
+			}
 			facts = append(facts, factRow{stepTitle(s), k, valueOf(l, s.Facts[k])})
 		}
 		for _, a := range s.Outputs {
-			made = append(made, madeRow{s.Step + "." + a.Name, a.Path, a.Digest.Short(), l.Int((a.Size + 1023) / 1024)})
+			if len(made) >= maxFound {
+				more++
+				continue
+			}
+			row := fileOf(l, run.Number, a, links)
+			row.Name = s.Step + "." + a.Name
+			made = append(made, row)
 		}
 	}
-	return facts, made
+	return facts, made, more
 }

@@ -4,6 +4,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 
 	"lastro/pipeline"
 )
@@ -13,11 +14,25 @@ type runsPage struct {
 	Runs    []pipeline.Run
 	Verdict string // about the newest
 	Why     []phrase
+	Earlier string // link to the runs before these; "" = there are none
+	Newest  string // link back; "" = these are the newest
 }
 
+// runsShown is how many runs one page lists.
+const runsShown = 100
+
 func (p *Pages) runs(r *http.Request, l Lang) (string, page, error) {
-	runs, err := p.Runs.Runs(r.Context(), pipeline.RunFilter{Limit: 100})
-	body := runsPage{Runs: runs}
+	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	runs, err := p.Runs.Runs(r.Context(), pipeline.RunFilter{Before: max(before, 0), Limit: runsShown + 1})
+	var body runsPage
+	if len(runs) > runsShown {
+		runs = runs[:runsShown]
+		body.Earlier = with(r.URL, "before", strconv.FormatInt(runs[runsShown-1].Number, 10))
+	}
+	if before > 0 {
+		body.Newest = "/runs"
+	}
+	body.Runs = runs
 	pg := page{Title: l.T("runs.title"), Nav: "runs"}
 	if len(runs) > 0 {
 		newest := runs[0]

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"lastro"
+	"lastro/auth"
 	"lastro/deploy"
 	"lastro/gate"
 	"lastro/monitor"
@@ -28,14 +29,7 @@ var update = flag.Bool("update", false, "rewrite testdata/*.html; read the diff 
 // obey the content security policy.
 func (h *house) get(path string, l Lang) (status int, body string) {
 	h.t.Helper()
-	mux := http.NewServeMux()
-	for _, r := range h.pages.Routes() {
-		mux.HandleFunc(r.Pattern, r.Handler)
-	}
-	r := httptest.NewRequest(http.MethodGet, path, nil)
-	r.Header.Set("Accept-Language", string(l))
-	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, r)
+	w := h.ask(http.MethodGet, path, l)
 	body = w.Body.String()
 	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 		for _, problem := range wellFormed(body) {
@@ -43,6 +37,20 @@ func (h *house) get(path string, l Lang) (status int, body string) {
 		}
 	}
 	return w.Code, body
+}
+
+// ask sends one request as the reader h.who.
+func (h *house) ask(method, path string, l Lang) *httptest.ResponseRecorder {
+	mux := http.NewServeMux()
+	for _, r := range h.pages.Routes() {
+		mux.HandleFunc(r.Pattern, r.Handler)
+	}
+	r := httptest.NewRequest(method, path, nil)
+	r = r.WithContext(auth.WithIdentity(r.Context(), h.who))
+	r.Header.Set("Accept-Language", string(l))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w
 }
 
 // situations are the states of a project that pages are looked at in, with the
@@ -60,6 +68,7 @@ var situations = []struct {
 		h.run(pipeline.Failed, "step train failed: exit status 137", nil, h.step("tests", 0, pipeline.Succeeded, 0, 1), h.step("split", 0, pipeline.Succeeded, 0, 2), train,
 			h.step("train", 2, pipeline.Cancelled, 0, 0), h.step("compare", 0, pipeline.Skipped, 0, 0))
 	}, map[string]string{"run": "/runs/1", "runs": "/runs"}},
+	{"reports", (*house).reported, map[string]string{"run": "/runs/1?step=tests"}},
 	{"waiting", func(h *house) {
 		h.succeeded()
 		v := h.version(1, "model")
@@ -242,7 +251,7 @@ func wellFormed(page string) (problems []string) {
 			problems = append(problems, "refused by the content security policy: "+m[0])
 		}
 		switch {
-		case m[4] == "/" || name == "meta" || name == "link" || name == "br" || name == "input" || name == "wbr":
+		case m[4] == "/" || name == "meta" || name == "link" || name == "br" || name == "input" || name == "wbr" || name == "img" || name == "hr":
 		case m[1] == "":
 			open = append(open, name)
 		case len(open) == 0 || open[len(open)-1] != name:

@@ -6,12 +6,22 @@ import "lastro/auth"
 
 // pages is the table of pages with their permissions.
 func (p *Pages) pages() []auth.Route {
-	return []auth.Route{
+	routes := []auth.Route{
 		{Pattern: "GET /runs", Permission: auth.ReadRuns, Handler: p.handle(p.runs)},
 		{Pattern: "GET /runs/{run}", Permission: auth.ReadRuns, Handler: p.handle(p.run)},
+		{Pattern: "GET /runs/{run}/log", Permission: auth.ReadRuns, Handler: p.wholeLog},
+		{Pattern: "GET /runs/{run}/plots/{digest}", Permission: auth.ReadRuns, Handler: p.plotFile},
+		{Pattern: "GET /runs/{run}/files/{digest}", Permission: auth.ReadData, Handler: p.download},
 		{Pattern: "GET /models", Permission: auth.ReadRegistry, Handler: p.handle(p.models)},
 		{Pattern: "GET /models/{model}/{version}", Permission: auth.ReadRegistry, Handler: p.handle(p.version)},
 		{Pattern: "GET /live", Permission: auth.ReadLive, Handler: p.handle(p.live)},
 		{Pattern: "GET /live/{env}", Permission: auth.ReadLive, Handler: p.handle(p.environment)},
 	}
+	if p.Cancel != nil {
+		routes = append(routes, auth.Route{Pattern: "POST /runs/{run}/cancel", Permission: auth.WriteRuns, Handler: p.cancelRun})
+	}
+	if p.Retry != nil {
+		routes = append(routes, auth.Route{Pattern: "POST /runs/{run}/retry", Permission: auth.WriteRuns, Handler: p.retryRun})
+	}
+	return routes
 }

@@ -29,9 +29,15 @@ func (s *svg) text(x, y float64, class, text string) {
 func (s *svg) path(class, d string) { s.addf(`<path class="%s" d="%s"/>`, class, d) }
 
 // figure closes a picture that says something; id must be unique on the page.
-func (s *svg) figure(id, title, desc string) template.HTML {
-	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %g %g" role="img" aria-labelledby="%st %sd"><title id="%st">%s</title><desc id="%sd">%s</desc>%s</svg>`,
-		s.w, s.h, id, id, id, template.HTMLEscapeString(title), id, template.HTMLEscapeString(desc), s.b.String()))
+func (s *svg) figure(id, title, desc string) template.HTML { return s.close("img", id, title, desc) }
+
+// links closes a picture whose parts lead somewhere: an img would hide them
+// from people who do not see it.
+func (s *svg) links(id, title, desc string) template.HTML { return s.close("group", id, title, desc) }
+
+func (s *svg) close(role, id, title, desc string) template.HTML {
+	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %g %g" role="%s" aria-labelledby="%st %sd"><title id="%st">%s</title><desc id="%sd">%s</desc>%s</svg>`,
+		s.w, s.h, role, id, id, id, template.HTMLEscapeString(title), id, template.HTMLEscapeString(desc), s.b.String()))
 }
 
 // decoration closes a picture whose content stands beside it as text.
@@ -150,14 +156,4 @@ func (d dotRow) draw() template.HTML {
 		s.addf(`<circle class="dot" cx="%.1f" cy="11" r="4"/>`, x.at(d.Value))
 	}
 	return template.HTML(fmt.Sprintf(`<svg class="row ink %s" viewBox="0 0 200 22" aria-hidden="true">%s</svg>`, template.HTMLEscapeString(d.Class), s.b.String()))
-}
-
-// bar draws when something happened between 0 and total.
-func bar(start, end, total float64, state string) template.HTML {
-	s := newSVG(200, 22)
-	s.path("ax", "M0 0V22M50 0V22M100 0V22M150 0V22")
-	if total > 0 && end >= start {
-		s.addf(`<rect class="gbar" x="%.1f" y="6" width="%.1f" height="10"/>`, start/total*198, math.Max(2, (end-start)/total*198))
-	}
-	return s.decoration("row " + state)
 }

@@ -14,6 +14,7 @@ type node struct {
 	State string // css class: passed, failed ...
 	Note  string // second line: symbol, word, time
 	Needs []int  // indexes of earlier nodes
+	Link  string // where a click leads; "" = nowhere
 }
 
 // graph draws nodes by rank (the longest path from a start), left to right.
@@ -51,13 +52,19 @@ func graph(id, title, desc string, nodes []node) template.HTML {
 		}
 	}
 	for i, n := range nodes {
+		if n.Link != "" {
+			s.addf(`<a href="%s">`, template.HTMLEscapeString(n.Link))
+		}
 		s.addf(`<g class="node %s"><rect x="%.0f" y="%.0f" width="%d" height="%d" rx="5"/><rect class="k" x="%.0f" y="%.0f" width="4" height="%d" rx="2"/>`,
 			template.HTMLEscapeString(n.State), x[i], y[i], boxW, boxH, x[i], y[i], boxH)
 		s.text(x[i]+13, y[i]+16, "b", shorten(n.Name, 19))
 		s.text(x[i]+13, y[i]+31, "s", shorten(n.Note, 21))
 		s.addf(`</g>`)
+		if n.Link != "" {
+			s.addf(`</a>`)
+		}
 	}
-	return s.figure(id, title, desc)
+	return s.links(id, title, desc)
 }
 
 // direct leaves out what is reached through another need anyway: its edge

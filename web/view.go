@@ -5,6 +5,7 @@ package web
 import (
 	"html/template"
 	"strings"
+	"time"
 
 	"lastro/pipeline"
 )
@@ -14,6 +15,8 @@ var functions = template.FuncMap{
 	"class":     stateClass,
 	"symbol":    stateSymbol,
 	"breakable": breakable,
+	"pair":      func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
+	"int64":     func(n int) int64 { return int64(n) },
 }
 
 // breakable lets a long dotted name wrap after its dots and underscores.
@@ -58,4 +61,16 @@ func asText(s any) string {
 		return v.String()
 	}
 	return template.HTMLEscaper(s)
+}
+
+// spanOf turns seconds into a length of time.
+func spanOf(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
+
+// plainText is plain for a text of several lines.
+func plainText(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = plain(line)
+	}
+	return strings.Join(lines, "\n")
 }

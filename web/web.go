@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -50,9 +51,16 @@ type Deps struct {
 	Why      func(ctx context.Context, ref string) (lineage.Why, error)
 	// Watched lists what lastro.yaml asks to be watched; nil for a server without a project.
 	Watched func() []monitor.Spec
-	// ReadLog returns bytes of what a step printed and the offset after them.
-	ReadLog func(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error)
-	Log     *slog.Logger
+	// OpenLog opens what an attempt printed; of a cached step, what it printed
+	// when it ran. ENotFound when there is nothing.
+	OpenLog func(ctx context.Context, s pipeline.StepRun) (io.ReadSeekCloser, error)
+	// Files holds what runs read and made; nil = nothing can be downloaded.
+	Files Files
+	// Cancel stops a run, Retry does again what did not succeed and returns the
+	// run that does it. Where one is nil its button is missing.
+	Cancel func(ctx context.Context, run int64, by lastro.Actor) error
+	Retry  func(ctx context.Context, run int64, by lastro.Actor) (int64, error)
+	Log    *slog.Logger
 }
 
 // Pages serves them. Safe for concurrent use.
@@ -155,6 +163,8 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadRequest
 	case lastro.EDenied:
 		status = http.StatusForbidden
+	case lastro.EConflict:
+		status = http.StatusConflict
 	}
 	p.Refuse(w, r, status, err)
 }

@@ -27,10 +27,12 @@ import (
 type plan struct {
 	Services []pipeline.ServiceSpec
 	Argv     []string      // the step's own command
+	Secrets  []string      // variables whose values are in no error
 	Wait     time.Duration // for one service to be ready
 }
 
-// Files below Job.Scratch. The second one is there when a service was the
+// Files in the step's TMPDIR, the one folder outside the workspace that it may
+// write under every sandbox. The second one is there when a service was the
 // reason why the step ended.
 const (
 	planFile    = "services.json"
@@ -43,20 +45,26 @@ const readyWait = time.Minute
 // Wrap returns the command that runs argv beside the services of the step.
 // self is how this program is called so that it calls Main with the folder
 // that follows: []string{"/usr/bin/lastro", "beside"}. The environment of the
-// task stays as it is. Job.Scratch must be writable for the task.
+// task stays as it is; its TMPDIR is Job.Scratch/tmp.
 func Wrap(self []string, j *pipeline.Job, argv []string) ([]string, error) {
 	if len(j.Step.Services) == 0 {
 		return argv, nil
 	}
-	raw, err := json.Marshal(plan{j.Step.Services, argv, readyWait})
+	raw, err := json.Marshal(plan{j.Step.Services, argv, j.Step.Secrets, readyWait})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(j.Scratch, planFile), raw, 0o600); err != nil {
+	dir := folder(j)
+	if err = os.MkdirAll(dir, 0o700); err == nil {
+		err = os.WriteFile(filepath.Join(dir, planFile), raw, 0o600)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write the services of the step: %w", err)
 	}
-	return append(append([]string{}, self...), j.Scratch), nil
+	return append(append([]string{}, self...), dir), nil
 }
+
+func folder(j *pipeline.Job) string { return filepath.Join(j.Scratch, "tmp") }
 
 // Verdict returns the error of a step that ended because of one of its
 // services, and nil when that was not the reason. It is asked before the exit
@@ -65,7 +73,7 @@ func Verdict(j *pipeline.Job) error {
 	if len(j.Step.Services) == 0 {
 		return nil
 	}
-	raw, err := os.ReadFile(filepath.Join(j.Scratch, verdictFile))
+	raw, err := os.ReadFile(filepath.Join(folder(j), verdictFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -110,6 +110,7 @@ func TestCollectBesideWriters(t *testing.T) {
 	}
 	done := make(chan struct{})
 	var writers, collector sync.WaitGroup
+	var passing sync.RWMutex // two days do not go by while gc passes
 	collector.Go(func() {
 		for removed := 0; ; {
 			select {
@@ -118,7 +119,9 @@ func TestCollectBesideWriters(t *testing.T) {
 				return
 			default:
 			}
+			passing.Lock()
 			c, err := blob.Collect(t.Context(), s, rootsAt(), time.Now().Add(-3*time.Hour), false)
+			passing.Unlock()
 			if removed += c.Removed; err != nil {
 				t.Error(err)
 			}
@@ -130,7 +133,7 @@ func TestCollectBesideWriters(t *testing.T) {
 			dirs[i] = t.TempDir()
 			blobtest.Files(t, dirs[i], map[string]string{"shared": fmt.Sprint("shared by folders of writer ", w), "own": fmt.Sprint(w, i), "more": fmt.Sprint("more ", w, i)})
 		}
-		writers.Go(func() { use(t, s, dirs, rounds) })
+		writers.Go(func() { use(t, s, dirs, rounds, &passing) })
 	}
 	writers.Wait()
 	close(done)
@@ -138,7 +141,7 @@ func TestCollectBesideWriters(t *testing.T) {
 }
 
 // use stores or finds folders, checks that they are whole, and lets time pass.
-func use(t *testing.T, s *Store, dirs []string, rounds int) {
+func use(t *testing.T, s *Store, dirs []string, rounds int, passing *sync.RWMutex) {
 	known := map[int]lastro.Digest{}
 	for range rounds {
 		i := rand.IntN(len(dirs))
@@ -158,17 +161,18 @@ func use(t *testing.T, s *Store, dirs []string, rounds int) {
 			t.Errorf("a folder in use: %v", err)
 			return
 		}
-		long := time.Now().Add(-48 * time.Hour)
 		entries, err := s.Tree(t.Context(), d)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		// The manifest last: while it is young, its files are safe.
+		passing.RLock()
+		long := time.Now().Add(-48 * time.Hour)
 		for _, e := range entries {
 			_ = os.Chtimes(s.path(e.Digest), long, long)
 		}
 		_ = os.Chtimes(s.path(d), long, long)
+		passing.RUnlock()
 	}
 }
 

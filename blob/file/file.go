@@ -59,8 +59,10 @@ func (s *Store) useFile(d lastro.Digest) (bool, error) {
 	if err == nil && time.Since(info.ModTime()) > blob.Fresh {
 		now := time.Now()
 		// Who may not mark a file may not remove it either.
-		if err = os.Chtimes(p, now, now); errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-			err = nil
+		if err = os.Chtimes(p, now, now); err == nil || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			// The system finds the file and then marks it: in between, Remove may
+			// have moved it away and read its time. Once more it is not found.
+			_, err = os.Stat(p)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -322,7 +322,7 @@ func (a *attempt) describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	spec, vars, err := names.resolve(c.spec)
+	spec, vars, err := names.resolve(a.plan.Spec) // as declared: a value is never read as an expression again
 	if err != nil {
 		return atStep(c.spec, err)
 	}

@@ -218,3 +218,19 @@ func TestValuesThatCannotBePassed(t *testing.T) {
 		}
 	}
 }
+
+// A value that looks like an expression stays text, also in settings, which are
+// read twice: when the run is planned and when the step starts.
+func TestValuesAreNoExpressions(t *testing.T) {
+	b := thinking(t)
+	var got json.RawMessage
+	b.do("s", func(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {
+		got = j.Step.With
+		return pipeline.Result{}, nil
+	})
+	_, steps := b.run(pipeline.Spec{Project: "p", Params: map[string]any{"x": "${{ params.y }}${{ nonsense", "y": "secret"}, Steps: []pipeline.StepSpec{
+		{Name: "s", Kind: "test", With: json.RawMessage(`{"a":"${{ params.x }}","b":"${{ run.id }}"}`)}}})
+	if want := `{"a":"${{ params.y }}${{ nonsense","b":1}`; string(got) != want {
+		t.Errorf("with is %s, want %s; %v", got, want, steps["s"].Error)
+	}
+}

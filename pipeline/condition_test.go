@@ -3,8 +3,10 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,6 +73,30 @@ func TestHoles(t *testing.T) {
 	} {
 		if got := Holes(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// What a step is given by value is the value, whatever it looks like; nothing
+// of it is read as an expression again.
+func TestResolveKeepsValues(t *testing.T) {
+	for _, v := range []string{"", " ", "${{ params.y }}", "}}", "${{", "$(x)", "'\"`", "a\nb", "\\", "\u2028", "{\"a\": 1}", "x}} ${{ params.y", strings.Repeat("x", 50<<10)} {
+		s := newScope(map[string]any{"x": v, "y": "SECOND"}, Git{}, nil, nil)
+		spec, vars, err := s.resolve(StepSpec{With: json.RawMessage(`{"a":"${{ params.x }}","b":["<${{params.x}}>"]}`), Argv: []string{"p", "${{ params.x }}", "--v=${{ params.x }}."},
+			Env: map[string]string{"A": "${{ params.x }}/${{ params.x }}"}, Vars: []Var{{"V", "params.x"}}, Services: []ServiceSpec{{Env: map[string]string{"B": "${{ params.x }}"}}}})
+		if err != nil {
+			t.Errorf("%.40q: %v", v, err)
+			continue
+		}
+		var with struct {
+			A string
+			B []string
+		}
+		if err := json.Unmarshal(spec.With, &with); err != nil || with.A != v || with.B[0] != "<"+v+">" {
+			t.Errorf("%.40q: with %.80s, %v", v, spec.With, err)
+		}
+		if spec.Argv[1] != v || spec.Argv[2] != "--v="+v+"." || spec.Env["A"] != v+"/"+v || vars["V"] != v || spec.Services[0].Env["B"] != v {
+			t.Errorf("%.40q: %.200q", v, fmt.Sprint(spec.Argv, spec.Env, vars, spec.Services))
 		}
 	}
 }

@@ -86,8 +86,10 @@ func (l *loader) checkCEL(t Text, h hole, sc scope) bool {
 		return false
 	}
 	good := true
+	inside := sc
+	inside.single = false // what an object is part of may give one word
 	for _, name := range reads {
-		good = l.checkName(l.nameAt(t, h, name), name, sc) && good
+		good = l.checkName(l.nameAt(t, h, name), name, inside) && good
 	}
 	if !good {
 		return false

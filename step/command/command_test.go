@@ -57,6 +57,8 @@ type house struct {
 	exec  *process.Executor
 	o     pipeline.Options
 	shop  *pipeline.Workshop
+	event map[string]any // of the next runs; nil = a person
+	git   pipeline.Git
 }
 
 func openHouse(ctx context.Context, dir string) (*house, error) {
@@ -92,7 +94,7 @@ func (h *house) run(ctx context.Context, spec pipeline.Spec) (pipeline.Run, erro
 	}
 	e := pipeline.NewEngine(h.o)
 	h.shop.Code = tree
-	p, err := e.Plan(ctx, h.shop, spec, pipeline.PlanOptions{})
+	p, err := e.Plan(ctx, h.shop, spec, pipeline.PlanOptions{Event: h.event, Git: h.git})
 	if err != nil {
 		return pipeline.Run{}, err
 	}

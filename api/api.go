@@ -78,6 +78,7 @@ type Deps struct {
 	Data     data.Store
 	Auth     *auth.Service
 	Secrets  *secret.Service
+	Triggers Triggers // nil = nothing but people starts runs
 	Log      *slog.Logger
 }
 
@@ -90,7 +91,7 @@ func Routes(d Deps) []auth.Route {
 		return auth.Route{Pattern: pattern, Permission: p, Handler: h.answer(f)}
 	}
 	const v = "/api/v1"
-	return append(h.secretRoutes(v), []auth.Route{
+	return append(append(h.secretRoutes(v), h.triggerRoutes(v)...), []auth.Route{
 		route("GET "+v+"/status", auth.ReadRuns, h.status),
 		route("GET "+v+"/runs", auth.ReadRuns, h.listRuns),
 		route("POST "+v+"/runs", auth.WriteRuns, h.startRun),

@@ -155,7 +155,7 @@ func (r Repository) Fetch(ctx context.Context, refs ...string) error {
 	}
 	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force", "--", r.url}
 	for _, ref := range refs {
-		if !IsRef(ref) {
+		if !isRef(ref) {
 			return lastro.Errorf(lastro.EInvalid, "%q is not the name of a ref", ref)
 		}
 		args = append(args, "+"+ref+":refs/seen/"+strings.TrimPrefix(ref, "refs/"))
@@ -228,7 +228,7 @@ func (r Repository) Author(ctx context.Context, commit string) (string, error) {
 // Resolve returns the commit of a branch as it was fetched last, or as it is here.
 func (r Repository) Resolve(ctx context.Context, branch string) (string, error) {
 	ref := "refs/heads/" + branch
-	if !IsRef(ref) {
+	if !isRef(ref) {
 		return "", lastro.Errorf(lastro.EInvalid, "%q is not the name of a branch", branch)
 	}
 	if r.url != "" {
@@ -255,12 +255,9 @@ func isCommit(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// IsCommit reports whether s is the full name of a commit.
-func IsCommit(s string) bool { return isCommit(s) }
-
-// IsRef reports whether s is a full name that git allows for a ref (git help
+// isRef reports whether s is a full name that git allows for a ref (git help
 // check-ref-format), so that a name from outside is safe as an argument.
-func IsRef(s string) bool {
+func isRef(s string) bool {
 	if !strings.HasPrefix(s, "refs/") || len(s) > 4096 || strings.ContainsAny(s, " ~^:?*[\\\x7f") ||
 		strings.Contains(s, "..") || strings.Contains(s, "@{") || strings.Contains(s, "//") || strings.HasSuffix(s, "/") || strings.HasSuffix(s, ".") {
 		return false

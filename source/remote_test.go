@@ -120,13 +120,13 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	for _, ref := range []string{"main", "--upload-pack=touch", "refs/heads/../x", "refs/heads/a b", "refs/heads/x:refs/heads/main", "refs/heads/*", "refs/heads/a\nb", "refs/heads/x.lock", "refs/heads/", "refs/x", "refs/heads/@{u}"} {
-		if IsRef(ref) {
-			t.Errorf("IsRef(%q) is true", ref)
+		if isRef(ref) {
+			t.Errorf("isRef(%q) is true", ref)
 		}
 	}
 	for _, ref := range []string{"refs/heads/main", "refs/heads/-x", "refs/heads/$(touch)", "refs/heads/ção", "refs/pull/12/head"} {
-		if !IsRef(ref) {
-			t.Errorf("IsRef(%q) is false", ref)
+		if !isRef(ref) {
+			t.Errorf("isRef(%q) is false", ref)
 		}
 	}
 	if _, err := os.Stat(canary); err == nil {

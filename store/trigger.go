@@ -170,6 +170,13 @@ func advance(ctx context.Context, tx *Tx, project, name, from, to string) (int64
 	return tx.Exec(ctx, `UPDATE trigger_marks SET value = ? WHERE project = ? AND name = ? AND value = ?`, to, project, name, from)
 }
 
+// Delivered looks for a delivery by its ID and its body.
+func (s Trigger) Delivered(ctx context.Context, d trigger.Delivery) (bool, error) {
+	var n int64
+	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM webhook_deliveries WHERE provider = ? AND (id = ? OR digest = ?)`, d.Provider, d.ID, string(d.Digest)).Scan(&n)
+	return n > 0, err
+}
+
 // Deliver records a webhook's delivery once.
 func (s Trigger) Deliver(ctx context.Context, d trigger.Delivery) (again bool, err error) {
 	err = s.db.Write(ctx, func(tx *Tx) error {

@@ -131,8 +131,10 @@ type Store interface {
 	// Causes whose keys are there stay, but that a missed one may become pending.
 	Advance(ctx context.Context, project, name, from, to string, causes []Cause) (done bool, err error)
 
-	// Deliver records a webhook's delivery; again is true when its id or its
-	// body was there already.
+	// Delivered reports whether a webhook's delivery, by its ID or its body, was
+	// recorded before.
+	Delivered(ctx context.Context, d Delivery) (bool, error)
+	// Deliver records a delivery; again is true when it was there already.
 	Deliver(ctx context.Context, d Delivery) (again bool, err error)
 }
 

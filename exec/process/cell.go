@@ -16,6 +16,7 @@ import (
 type cell struct {
 	kind    string // of the isolation: bubblewrap, landlock, mounts, none
 	wrapped bool   // the first process is bubblewrap's, and not the program
+	strict  bool
 	limits  exec.Limits
 	rlimits bool   // there is no control group for its limits
 	group   *group // nil = none
@@ -74,7 +75,7 @@ func (l *program) close() {
 // What is asked for and cannot be had is an error.
 func (s *supervisor) confine(t *task, spec *exec.Task, l *program) error {
 	box := spec.Sandbox
-	t.cell = cell{limits: spec.Limits, stalls: &s.stalls}
+	t.cell = cell{strict: box.Strict, limits: spec.Limits, stalls: &s.stalls}
 	if spec.Limits != (exec.Limits{}) {
 		var err error
 		if t.cell.group, err = s.groups.make(spec.Limits); err != nil {

@@ -9,8 +9,8 @@ import (
 
 // copyMasked copies what the task writes to its log, without its secrets, until
 // the last process of it has closed its end.
-func (s *supervisor) copyMasked(t *task, from *os.File, to io.WriteCloser) {
-	defer close(t.masked)
+func (s *supervisor) copyMasked(t *task, whole chan struct{}, from *os.File, to io.WriteCloser) {
+	defer close(whole)
 	defer from.Close()
 	_, err := io.Copy(to, from)
 	if cerr := to.Close(); err == nil {

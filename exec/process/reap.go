@@ -42,6 +42,10 @@ func (s *supervisor) reap() {
 			break
 		}
 		t := s.byPID(pid)
+		var wrapped *task
+		if t == nil {
+			wrapped = s.sandboxOf(pid)
+		}
 		if t != nil && t.why == "" {
 			// Before it is reaped nobody else can have its process group, so this
 			// hits all of the group at once and nobody else.
@@ -54,9 +58,25 @@ func (s *supervisor) reap() {
 		}
 		if t != nil {
 			s.reaped(t, status, usage)
+		} else if wrapped != nil {
+			wrapped.alsoUsed(usage)
 		}
 	}
 	s.settleAll()
+}
+
+// sandboxOf returns the task whose sandbox had the dead child as its init
+// process, which waited for the program: bubblewrap itself need not.
+func (s *supervisor) sandboxOf(pid int) *task {
+	for _, t := range s.live {
+		if !t.cell.wrapped {
+			continue
+		}
+		if p, ok := readProc(pid); ok && p.belongs(t.mark, t.first) {
+			return t
+		}
+	}
+	return nil
 }
 
 // settleAll settles the tasks whose first process was reaped; s.mu is held.

@@ -199,8 +199,7 @@ func (s *supervisor) output(t *task, spec *exec.Task) (*os.File, error) {
 		_, v, _ := strings.Cut(kv, "=")
 		values = append(values, []byte(v))
 	}
-	t.masked = make(chan struct{})
-	go s.copyMasked(t, r, s.opts.Mask(t.log, values))
+	go s.copyMasked(t, t.await(), r, s.opts.Mask(t.log, values))
 	return w, nil
 }
 

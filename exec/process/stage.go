@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,32 +29,40 @@ const stagePath = "/proc/self/fd/3"
 // stageSpec is the stage's second argument; the program's own follow.
 type stageSpec struct {
 	Path   string       // the program
-	Port   int          // of tracking; 0 = none
-	Socket int          // descriptor that takes the listener
+	Port   int          // of tracking in a network of its own; 0 = none
+	Socket int          // descriptor that takes the listener, and what went wrong
 	Land   *strictRules // nil = bubblewrap does it
 }
 
 func init() {
 	if len(os.Args) > 2 && (os.Args[0] == stageName || os.Args[1] == stageName) {
-		fmt.Fprintln(os.Stderr, "lastro: sandbox:", playStage())
+		playStage(os.Args[1:])
 		os.Exit(126)
 	}
 }
 
-// playStage returns only when it could not do its work.
-func playStage() error {
+// playStage returns only when it could not do its work, and has said so.
+func playStage(args []string) {
 	runtime.LockOSThread() // the rules are this thread's, and only its exec keeps them
-	args := os.Args[1:]
 	if args[0] == stageName {
 		args = args[1:]
 	}
 	var spec stageSpec
 	if err := json.Unmarshal([]byte(args[0]), &spec); err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "lastro: sandbox:", err)
+		return
 	}
+	syscall.CloseOnExec(3)
+	syscall.CloseOnExec(spec.Socket)
+	err := spec.become(args[1:])
+	_, _ = unix.Write(spec.Socket, []byte(err.Error()))
+}
+
+// become does what the stage is for. It returns when something failed.
+func (spec stageSpec) become(argv []string) error {
 	if spec.Port != 0 {
 		if err := handOver(spec.Port, spec.Socket); err != nil {
-			return fmt.Errorf("open the port of tracking: %w", err)
+			return fmt.Errorf("open the port of tracking in the sandbox: %w", err)
 		}
 	}
 	if spec.Land != nil {
@@ -63,8 +70,7 @@ func playStage() error {
 			return fmt.Errorf("landlock: %w", err)
 		}
 	}
-	syscall.CloseOnExec(3)
-	return fmt.Errorf("%s: %w", spec.Path, syscall.Exec(spec.Path, args[1:], os.Environ()))
+	return explain(spec.Path, syscall.Exec(spec.Path, argv, os.Environ()))
 }
 
 // handOver listens on the loopback of this network and sends the listener
@@ -78,7 +84,6 @@ func handOver(port, socket int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	defer unix.Close(socket)
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return err
 	}
@@ -127,14 +132,15 @@ func (s *supervisor) stage(t *task, spec *exec.Task, l *program) error {
 	}
 	l.own = append(l.own, self)
 	l.pass(self) // 3: stagePath
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	l.own = append(l.own, theirs)
+	st.Socket = l.pass(theirs)
+	go s.followStage(t, t.await(), ours)
 	if own {
-		ours, theirs, err := socketPair()
-		if err != nil {
-			return err
-		}
-		l.own = append(l.own, theirs)
-		st.Port, st.Socket = s.forward.port(), l.pass(theirs)
-		go s.serveInside(t, ours)
+		st.Port = s.forward.port()
 		if !t.cell.wrapped {
 			newNetwork(&l.attr)
 		}
@@ -170,32 +176,42 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs"), nil
 }
 
-// stageWait is how long a stage may take to hand over its listener.
-const stageWait = 30 * time.Second
-
-// serveInside takes the listener of the task's own network and forwards what
-// arrives there until the task is over.
-func (s *supervisor) serveInside(t *task, from *os.File) {
+// followStage hears what a stage says until the program has taken its place:
+// the listener of the task's own network, from which it then forwards until the
+// task is over, and what went wrong.
+func (s *supervisor) followStage(t *task, over chan struct{}, from *os.File) {
+	defer close(over)
 	defer from.Close()
 	conn, err := net.FileConn(from)
 	if err != nil {
-		s.log.Warn("tracking is not reachable", "task", t.id, "err", err)
+		s.log.Warn("sandbox not followed", "task", t.id, "err", err)
 		return
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(stageWait))
-	rights := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := conn.(*net.UnixConn).ReadMsgUnix(make([]byte, 1), rights)
-	if err != nil || n == 0 {
-		return // the program never came so far
+	for {
+		text, rights := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
+		n, r, _, _, err := conn.(*net.UnixConn).ReadMsgUnix(text, rights)
+		if err != nil || n == 0 {
+			return
+		}
+		if r == 0 {
+			t.refused = string(text[:n])
+			continue
+		}
+		l, err := listenerOf(rights[:r])
+		if err != nil {
+			s.log.Warn("tracking is not reachable", "task", t.id, "err", err)
+			continue
+		}
+		go s.forward.serve(s.life, l)
+		go func() {
+			select {
+			case <-t.done:
+			case <-s.life.Done():
+			}
+			l.Close()
+		}()
 	}
-	l, err := listenerOf(rights[:n])
-	if err != nil {
-		s.log.Warn("tracking is not reachable", "task", t.id, "err", err)
-		return
-	}
-	go func() { <-t.done; l.Close() }()
-	s.forward.serve(s.life, l)
 }
 
 func listenerOf(rights []byte) (net.Listener, error) {

@@ -26,8 +26,9 @@ type task struct {
 	first   pidRecord // PID 0 while it is being started
 	started time.Time
 	log     *os.File
-	cell    cell          // what keeps it apart and to its limits
-	masked  chan struct{} // closed when the masked output is all in the log; nil without secrets
+	cell    cell            // what keeps it apart and to its limits
+	awaits  []chan struct{} // each is closed when something is known that the exit needs: the masked log is whole, the stage is over
+	refused string          // what a stage could not do; guarded by the end of its await
 
 	why    exec.Reason // set when the supervisor ends it: Timeout, Cancelled, Lost
 	detail string
@@ -44,6 +45,13 @@ type task struct {
 	exit   exec.Exit
 	failed error // it was never started, through no fault of its program
 	done   chan struct{}
+}
+
+// await makes the exit of a task that is being started wait for the channel.
+func (t *task) await() chan struct{} {
+	known := make(chan struct{})
+	t.awaits = append(t.awaits, known)
+	return known
 }
 
 // start starts t unless a task of its ID was started before.
@@ -149,17 +157,6 @@ func (s *supervisor) stop(t *task, why exec.Reason, detail string) {
 	}
 }
 
-func (s *supervisor) ask(t *task) {
-	s.signal(t, syscall.SIGTERM)
-	t.grace = time.AfterFunc(s.opts.Grace, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		t.kill = true
-		s.signal(t, syscall.SIGKILL)
-		s.settle(t, s.strays())
-	})
-}
-
 // signal sends sig to every process of the task; s.mu is held. A sandbox's own
 // process is not asked, but killed when all is: it ends with what it holds.
 func (s *supervisor) signal(t *task, sig syscall.Signal) {
@@ -184,9 +181,17 @@ func (s *supervisor) signal(t *task, sig syscall.Signal) {
 
 // reaped notes that the first process of the task was reaped; s.mu is held.
 func (s *supervisor) reaped(t *task, status syscall.WaitStatus, usage syscall.Rusage) {
-	t.over, t.status, t.usage, t.ended = true, status, usage, time.Now()
+	t.over, t.status, t.ended = true, status, time.Now()
+	t.alsoUsed(usage) // a sandbox's init may have been reaped before
 	stopTimer(&t.timeout)
 	t.kill = t.kill || t.why == "" // who ends by itself leaves nobody behind; who was asked to end has the grace time for all
+}
+
+// alsoUsed adds what another process of the task used, and those it waited for.
+func (t *task) alsoUsed(u syscall.Rusage) {
+	add := func(a, b syscall.Timeval) syscall.Timeval { return syscall.NsecToTimeval(a.Nano() + b.Nano()) }
+	t.usage.Utime, t.usage.Stime = add(t.usage.Utime, u.Utime), add(t.usage.Stime, u.Stime)
+	t.usage.Maxrss = max(t.usage.Maxrss, u.Maxrss)
 }
 
 // settle ends what the first process left behind, and then the task; s.mu is
@@ -277,25 +282,32 @@ func (t *task) result() exec.Exit {
 	return e
 }
 
-// finish ends a task; s.mu is held. Masked output may still be on its way when
-// the last process is gone.
+// finish ends a task; s.mu is held. Something of it may still be on its
+// way when the last process is gone.
 func (s *supervisor) finish(t *task, e exec.Exit) {
 	t.closing = true
 	stopTimer(&t.timeout)
 	stopTimer(&t.grace)
 	stopTimer(&t.drain)
 	e.Isolation = t.cell.String()
-	if t.masked == nil {
+	if len(t.awaits) == 0 {
 		s.conclude(t, e)
 		return
 	}
 	go func() {
-		select {
-		case <-t.masked:
-		case <-time.After(s.opts.Grace): // a process that does not die holds the pipe
+		giveUp := time.After(s.opts.Grace) // a process that does not die holds the pipe
+		for _, known := range t.awaits {
+			select {
+			case <-known:
+			case <-giveUp:
+				giveUp = time.After(0)
+			}
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if t.refused != "" {
+			e = exec.Exit{Reason: exec.StartFailed, Code: -1, Detail: t.refused, Ended: e.Ended, Isolation: e.Isolation}
+		}
 		s.conclude(t, e)
 	}()
 }

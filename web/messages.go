@@ -137,7 +137,7 @@ var messages = map[string][2]string{
 	"plot.range":          {"%s from %s to %s, at last %s", "%s de %s a %s, por fim %s"},
 	"plot.bad":            {"It cannot be shown:", "Não pode ser mostrado:"},
 
-	"run.memory":      {"peak %s MiB", "pico de %s MiB"},
+	"run.memory":      {"peak %s", "pico de %s"},
 	"run.graph":       {"Steps of run #%d", "Etapas do run #%d"},
 	"run.graph_title": {"Graph", "Grafo"},
 	"run.graph_note":  {"what waited for what", "o que esperou pelo quê"},

@@ -18,6 +18,7 @@ type plotView struct {
 	Image  string // address of the picture
 	Alt    string
 	Legend []seriesKey
+	Small  bool // drawn no wider than it has to be
 	File   fileRow
 	Bad    string // why it cannot be shown
 }
@@ -49,6 +50,7 @@ func (p *Pages) plotsOf(ctx context.Context, l Lang, run int64, s pipeline.StepR
 		default:
 			view.Title = firstOf(plot.Title, a.Name)
 			view.Draw = drawPlot(l, fmt.Sprintf("plot%d", i), view.Title, plot)
+			view.Small = plot.Kind == pipeline.PlotMatrix && len(plot.Matrix) <= 6
 			for k, series := range plot.Series {
 				if len(plot.Series) > 1 {
 					view.Legend = append(view.Legend, seriesKey{fmt.Sprintf("l%d%s", 1+k%3, dashes(k)), series.Name})

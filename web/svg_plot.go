@@ -41,7 +41,7 @@ func newFrame(l Lang, p pipeline.Plot, xLow, xHigh, yLow, yHigh float64) frame {
 	f := frame{newSVG(plotW, plotH), scale{xLow, xHigh, plotLeft, plotW - plotRight}, scale{yLow, yHigh, plotH - plotBt, plotTop}}
 	f.s.path("ax", fmt.Sprintf("M%.0f %.0fV%.0fH%.0f", plotLeft, plotTop, plotH-plotBt, plotW-plotRight))
 	for _, v := range ticks(yLow, yHigh, 4) {
-		f.s.path("mark", fmt.Sprintf("M%.0f %.1fH%.0f", plotLeft, f.y.at(v), plotW-plotRight))
+		f.s.path("ax", fmt.Sprintf("M%.0f %.1fH%.0f", plotLeft, f.y.at(v), plotW-plotRight))
 		f.s.text(plotLeft-6, f.y.at(v)+4, "e", plotNumber(l, v))
 	}
 	f.s.text(plotLeft+(plotW-plotRight-plotLeft)/2, plotH-6, "m", shorten(p.XLabel, 60))
@@ -210,7 +210,7 @@ func drawMatrix(l Lang, id, title string, p pipeline.Plot) template.HTML {
 				share = math.Abs(v) / sum
 			}
 			x := left + cell*float64(j)
-			s.addf(`<rect class="q%d" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"/>`, 1+min(4, int(share*5)), x, y, cell-2, cell-2)
+			s.addf(`<rect class="p1" fill-opacity="%.2f" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"/>`, 0.06+0.5*share, x, y, cell-2, cell-2)
 			if cell >= 28 {
 				s.text(x+cell/2-1, y+cell/2+3, "m t", plotNumber(l, v))
 			}

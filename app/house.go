@@ -59,6 +59,7 @@ type House struct {
 
 	engineOnce sync.Once
 	pipelines  *pipeline.Engine
+	observer   pipeline.Observer // of runs that this process only goes on with
 	// submit queues a run in a living server; nil in other commands.
 	submit    func(context.Context, RunRequest) (int64, error)
 	execOnce  sync.Once
@@ -81,6 +82,7 @@ type OpenOptions struct {
 	Paths    Paths
 	Command  string // run, up: recorded as the holder
 	ReadOnly bool   // for commands that only look; no lock is taken
+	DB       string // where the state is, as openDatabase takes it; "" = where it was last
 	Beside   bool   // for commands that may write while another process holds the state
 	// Endpoints is host:port where the data plane that up starts answers; "" = its default.
 	Endpoints string
@@ -103,9 +105,9 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 		}
 	}()
 	if o.ReadOnly {
-		h.DB, err = store.OpenReadOnly(ctx, o.Paths.DB())
+		h.DB, err = openDatabase(ctx, o)
 	} else {
-		err = h.openForWriting(ctx, o.Command, o.Beside)
+		err = h.openForWriting(ctx, o)
 	}
 	if err != nil {
 		return h, err
@@ -121,18 +123,18 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	return h, nil
 }
 
-func (h *House) openForWriting(ctx context.Context, command string, beside bool) error {
+func (h *House) openForWriting(ctx context.Context, o OpenOptions) error {
 	if err := h.Paths.make(); err != nil {
 		return err
 	}
-	l, err := takeLock(h.Paths, command)
-	if h.beside = beside && lastro.Is(err, lastro.EConflict); err != nil && !h.beside {
+	l, err := takeLock(h.Paths, o.Command)
+	if h.beside = o.Beside && lastro.Is(err, lastro.EConflict); err != nil && !h.beside {
 		return err
 	}
 	if l != nil {
 		h.onClose(func() error { l.release(); return nil })
 	}
-	h.DB, err = store.Open(ctx, h.Paths.DB())
+	h.DB, err = openDatabase(ctx, o)
 	return err
 }
 

@@ -11,14 +11,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"lastro"
+	"lastro/app"
 )
 
 // Version is the release; the linker may set another.
@@ -27,6 +26,7 @@ var Version = "0.1.0-dev"
 // Globals are the flags that every command takes.
 type Globals struct {
 	Dir   string `short:"C" name:"dir" placeholder:"DIR" default:"." help:"Work as if started in DIR."`
+	DB    string `name:"db" env:"LASTRO_DB" placeholder:"URL" help:"Keep the state in PostgreSQL: postgres://USER@HOST/DATABASE; default: a file in the state directory."`
 	JSON  bool   `name:"json" help:"Print one JSON document on standard output."`
 	Quiet bool   `short:"q" help:"No progress."`
 	Plain bool   `help:"No colour, no redrawing: one line an event, with its time."`
@@ -40,16 +40,28 @@ type Env struct {
 	Stderr io.Writer
 	Term   Term // of standard error, where progress goes
 	Out    Term // of standard output
+
+	sig *signals
+}
+
+// interrupted is why ctrl-C, or another process, ends this one; nil = it was
+// ctrl-C.
+func (e *Env) interrupted() error {
+	if why := app.InterruptedBecause(e.paths()); why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 // Main runs one command line and returns the exit code.
 func Main(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return run(ctx, args, os.Stdout, os.Stderr)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	sig := &signals{}
+	defer sig.listen(cancel)()
+	return run(ctx, sig, args, os.Stdout, os.Stderr)
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+func run(ctx context.Context, sig *signals, args []string, stdout, stderr io.Writer) (code int) {
 	var root commands
 	exit := -1
 	parser, err := kong.New(&root, kong.Name("lastro"), kong.Description(description),
@@ -75,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	if err != nil {
 		return fail(&Env{Stderr: stderr, Term: newTerm(stderr, false)}, usageError(parser, args, err))
 	}
-	env := &Env{Globals: root.Globals, Ctx: ctx, Stdout: stdout, Stderr: stderr}
+	env := &Env{Globals: root.Globals, Ctx: ctx, Stdout: stdout, Stderr: stderr, sig: sig}
 	env.Term, env.Out = newTerm(stderr, root.Plain), newTerm(stdout, root.Plain)
 	if env.Dir, err = filepath.Abs(root.Dir); err == nil {
 		if info, statErr := os.Stat(env.Dir); statErr != nil || !info.IsDir() {
@@ -83,6 +95,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}
 	if err == nil {
+		sig.cause = func() error { return env.interrupted() }
 		err = parsed.Run(env)
 	}
 	return fail(env, err)

@@ -47,6 +47,7 @@ func (e *Env) reading(f func(*app.House) error) error {
 }
 
 func (e *Env) with(o app.OpenOptions, f func(*app.House) error) (err error) {
+	o.DB = e.DB
 	h, err := app.Open(e.Ctx, o)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ func (*upCmd) Help() string {
   lastro up --listen 127.0.0.1:8080         on another port
   lastro up --listen 127.0.0.1:7080 --endpoints 127.0.0.1:7081    a second project on one machine
   lastro up --data /srv/lastro              a tracking server and registry without a project
+  LASTRO_DB=postgres://lastro@db/lastro lastro up    the state in PostgreSQL (docs/reference/database.md)
 
 MLflow clients: MLFLOW_TRACKING_URI=http://127.0.0.1:7070 and MLFLOW_TRACKING_TOKEN (lastro token create).
 Endpoints keep answering when the server stops.`

@@ -40,25 +40,27 @@ func IsURL(target string) bool {
 	return strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://")
 }
 
-// Redact returns a target of Open as it may be printed: without a password.
+// Redact returns a target of Open as it may be printed and kept: without
+// passwords. It names the same database.
 func Redact(target string) string {
 	if !IsURL(target) {
 		return target
 	}
-	scheme, _, _ := strings.Cut(target, ":")
-	config, err := pgx.ParseConfig(target)
+	u, err := url.Parse(target)
 	if err != nil {
+		scheme, _, _ := strings.Cut(target, ":")
 		return scheme + "://…" // who knows which part of it is the password
 	}
-	u := url.URL{Scheme: scheme, Host: config.Host, Path: "/" + config.Database}
-	if strings.HasPrefix(config.Host, "/") { // a folder with the server's socket
-		u.Host, u.RawQuery = "", "host="+config.Host
-	} else if config.Port != 5432 {
-		u.Host = fmt.Sprintf("%s:%d", config.Host, config.Port)
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
 	}
-	if config.User != "" {
-		u.User = url.User(config.User)
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(strings.ToLower(name), "password") {
+			q.Del(name)
+		}
 	}
+	u.RawQuery = q.Encode()
 	return u.String()
 }
 

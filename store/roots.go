@@ -37,7 +37,7 @@ type rootTable struct {
 // mentions in any column is a root for gc: it costs nothing to keep what only
 // looks like content. Only what is named in sure is looked for by fsck.
 var rootTables = []rootTable{
-	{name: "runs", where: "number = ?", perRun: true, kind: "run", by: []string{"number"}, sure: []string{"body.datasets.digest"}},
+	{name: "runs", where: "number = ?", perRun: true, kind: "run", by: []string{"number"}, sure: []string{"body.datasets.digest", "body.tree"}},
 	{name: "step_runs", where: "run = ? AND state IN ('succeeded', 'cached')", perRun: true, kind: "step", by: []string{"run", "step"},
 		sure: []string{"body.outputs.digest", "body.plots.digest"}},
 	// A failed attempt's outputs are nobody's input; what it has read and shown stays.
@@ -64,7 +64,7 @@ var rootless = []string{
 	"tracked_inputs", // digests of the client's own
 	"tracked_models", "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
 	"models", "model_tags", "model_numbers", "version_tags", "model_aliases", "alias_moves",
-	"waivers", // bound to a decision by its digest
+	"waivers",              // bound to a decision by its digest
 	"engines", "run_steps", // the queue: what the runs and step runs need
 	"users", "tokens", "measurements", "live", "secrets", "trigger_marks", "webhook_deliveries",
 	"small_blobs", "run_retention",

@@ -37,30 +37,29 @@ type collector struct {
 
 // collect reads all of it. A report of failed tests is no error: the exit
 // status of the command says how it went, and gates say what may serve.
+//
+// What can be read is kept also when something else cannot: the first trouble
+// is returned at the end.
 func (c collector) collect(ctx context.Context) error {
 	s := c.job.Step
-	for _, m := range s.Metrics {
-		if err := c.metrics(m); err != nil && !c.lenient {
-			return inFile("metrics file", m, err)
+	var first error
+	note := func(what, file string, err error) {
+		if err != nil && first == nil && !c.lenient {
+			first = inFile(what, file, err)
 		}
+	}
+	for _, m := range s.Metrics {
+		note("metrics file", m, c.metrics(m))
 	}
 	for _, format := range slices.Sorted(maps.Keys(s.Reports)) {
-		if err := c.report(format, s.Reports[format]); err != nil && !c.lenient {
-			return inFile(format+" report", s.Reports[format], err)
-		}
+		note(format+" report", s.Reports[format], c.report(format, s.Reports[format]))
 	}
 	for _, file := range s.Plots {
-		if err := c.plot(ctx, file); err != nil && !c.lenient {
-			return inFile("plot", file, err)
-		}
+		note("plot", file, c.plot(ctx, file))
 	}
-	if err := c.summary(); err != nil && !c.lenient {
-		return inFile("file", "$"+SummaryVar, err)
-	}
-	if err := c.values(); err != nil && !c.lenient {
-		return inFile("file", "$"+OutputVar, err)
-	}
-	return nil
+	note("file", "$"+SummaryVar, c.summary())
+	note("file", "$"+OutputVar, c.values())
+	return first
 }
 
 func (c collector) metrics(file string) error {

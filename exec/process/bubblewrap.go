@@ -6,6 +6,8 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 
 	"lastro/exec"
@@ -49,7 +51,7 @@ func wrap(spec *exec.Task, l *program) {
 		for _, p := range append(gpus, "/dev/dri", "/dev/kfd") {
 			a = append(a, "--dev-bind-try", p, p)
 		}
-		hidden := existing(box.Hidden)
+		hidden := outermost(box.Hidden)
 		if box.Network == exec.NetworkNone {
 			hidden = append(hidden, "/run") // sockets of the machine's services are a network too
 		}
@@ -91,12 +93,16 @@ func wrap(spec *exec.Task, l *program) {
 	l.path = bubblewrap()
 }
 
-func existing(paths []string) []string {
-	var there []string
-	for _, p := range paths {
-		if _, err := os.Stat(p); err == nil {
-			there = append(there, p)
+// outermost returns the paths that exist and are not below another one.
+func outermost(paths []string) []string {
+	sorted := slices.Sorted(slices.Values(paths))
+	var out []string
+	for _, p := range sorted {
+		_, err := os.Stat(p)
+		below := slices.ContainsFunc(out, func(o string) bool { return p == o || strings.HasPrefix(p, o+"/") })
+		if err == nil && !below {
+			out = append(out, p)
 		}
 	}
-	return there
+	return out
 }

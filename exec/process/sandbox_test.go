@@ -77,7 +77,7 @@ func (h house) task(id, script string, box exec.Sandbox) exec.Task {
 }
 
 func (h house) strict() exec.Sandbox {
-	return exec.Sandbox{Strict: true, Hidden: []string{h.root}, ReadOnly: []string{h.store}, Writable: []string{h.work}}
+	return exec.Sandbox{Strict: true, Hidden: []string{filepath.Join(h.root, ".lastro"), h.root, filepath.Join(h.root, "nothing")}, ReadOnly: []string{h.store}, Writable: []string{h.work}}
 }
 
 func (h house) run(t *testing.T, e exec.Executor, task exec.Task) (exec.Exit, string) {

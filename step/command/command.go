@@ -20,6 +20,9 @@ import (
 type Kind struct {
 	Executor exec.Executor
 	Environ  []string // of which a few variables reach the step; nil = nothing is passed on
+	Store    string   // absolute: the blobs, which no step can write; "" = not kept
+	Services Services // nil = a step with services is refused
+	Hidden   []string // absolute: what a strict step cannot read beside the project: the state directory
 }
 
 var _ pipeline.Resumable = (*Kind)(nil)
@@ -46,10 +49,14 @@ var shell = []string{"bash", "-euo", "pipefail", "-c"}
 
 // Ingredients are the command and how it is run.
 func (*Kind) Ingredients(_ context.Context, s pipeline.StepSpec) (any, error) {
-	if s.Argv != nil {
-		return map[string]any{"command": s.Argv}, nil
+	out := map[string]any{"command": s.Argv}
+	if s.Argv == nil {
+		out = map[string]any{"command": s.Shell, "shell": shell}
 	}
-	return map[string]any{"command": s.Shell, "shell": shell}, nil
+	if len(s.Services) > 0 {
+		out["services"] = s.Services
+	}
+	return out, nil
 }
 
 // Run carries out the command.
@@ -58,7 +65,11 @@ func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error
 	if argv == nil {
 		argv = append(append([]string{}, shell...), j.Step.Shell)
 	}
-	if err := k.start(ctx, j, argv); err != nil {
+	argv, err := k.beside(j, argv)
+	if err == nil {
+		err = k.start(ctx, j, argv)
+	}
+	if err != nil {
 		return pipeline.Result{}, err
 	}
 	return k.wait(ctx, j)
@@ -134,15 +145,6 @@ func (k *Kind) wait(ctx context.Context, j *pipeline.Job) (pipeline.Result, erro
 	if err != nil {
 		return pipeline.Result{}, err
 	}
-	res := pipeline.Result{CPUSeconds: (exit.UserCPU + exit.SysCPU).Seconds(), MaxRSSBytes: exit.MaxRSS}
-	return res, verdict(j, exit)
-}
-
-func (k *Kind) task(j *pipeline.Job, argv []string) exec.Task {
-	limit := j.Step.Timeout
-	if limit == 0 {
-		limit = defaultTimeout
-	}
-	home, tmp := private(j)
-	return exec.Task{ID: j.TaskID, Argv: argv, Env: environment(j, k.Environ), Dir: j.Path(j.Step.Workdir), LogPath: j.LogPath, MakeDirs: []string{home, tmp}, Timeout: limit}
+	res := pipeline.Result{CPUSeconds: (exit.UserCPU + exit.SysCPU).Seconds(), MaxRSSBytes: exit.MaxRSS, Isolation: exit.Isolation}
+	return res, k.judge(j, exit)
 }

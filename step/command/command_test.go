@@ -18,6 +18,7 @@ import (
 	"lastro/blob/file"
 	"lastro/exec/process"
 	"lastro/pipeline"
+	"lastro/secret"
 	"lastro/source"
 	"lastro/step/command"
 	"lastro/store"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "supervisor":
-		err = process.RunSupervisor(context.Background(), process.SupervisorOptions{Dir: os.Args[1], Grace: 300 * time.Millisecond, IdleAfter: time.Second})
+		err = process.RunSupervisor(context.Background(), process.SupervisorOptions{Dir: os.Args[1], Grace: 300 * time.Millisecond, IdleAfter: time.Second, Mask: secret.Mask})
 	case "engine":
 		var b *house
 		if b, err = openHouse(context.Background(), os.Args[1]); err == nil {
@@ -78,7 +79,7 @@ func openHouse(ctx context.Context, dir string) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind := &command.Kind{Executor: h.exec, Environ: os.Environ()}
+	kind := &command.Kind{Executor: h.exec, Environ: os.Environ(), Store: filepath.Join(state, "blobs"), Hidden: []string{state}}
 	h.o = pipeline.Options{Store: h.store, Blobs: blobs, StateDir: state}
 	h.shop = &pipeline.Workshop{Kinds: []pipeline.Kind{kind}, Project: dir}
 	h.o.Open = func(context.Context, pipeline.Run) (*pipeline.Workshop, error) { return h.shop, nil }

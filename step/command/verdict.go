@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -23,8 +24,11 @@ func verdict(j *pipeline.Job, e exec.Exit) error {
 	}
 	err := &lastro.Error{Code: lastro.EFailed, ID: "L0301", Msg: e.String(), Notes: tail(j.LogPath, 4),
 		Hint: fmt.Sprintf("all output: lastro logs %d %s", j.Run, j.Step.Name)}
+	how := &pipeline.Ended{ExitCode: -1}
+	err.Err = how
 	switch e.Reason {
 	case exec.Exited:
+		how.ExitCode, how.Reason = e.Code, pipeline.RetryReason("exit:"+strconv.Itoa(e.Code))
 		if more := codes[e.Code]; more != "" && j.Step.Argv == nil {
 			err.Msg += ": " + more
 		}
@@ -38,15 +42,68 @@ func verdict(j *pipeline.Job, e exec.Exit) error {
 		if limit == 0 {
 			limit = defaultTimeout
 		}
+		how.Reason = pipeline.RetryTimeout
 		err.ID, err.Msg, err.Hint = "L0303", fmt.Sprintf("it took longer than its timeout of %s", limit), "raise `timeout:`, or make it faster"
+	case exec.OOM:
+		how.Reason = pipeline.RetryOOM
+		limit := j.Step.Limits.Memory
+		err.ID, err.Msg = "L0302", fmt.Sprintf("needed more memory than it asked for: killed at %s (resources: memory %s), peak seen %s", mebibytes(limit), amount(limit), mebibytes(e.MaxRSS))
+		err.Hint = fmt.Sprintf("raise it: `resources: {memory: %s}`", amount(2*limit))
 	case exec.StartFailed:
 		err.ID, err.Hint = "L0304", "is the program installed, or listed in requirements.txt?"
 	case exec.Cancelled:
 		err.Code, err.Msg = lastro.EErrored, "stopped: "+e.Detail
 	default:
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: "lost: " + e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: pipeline.ErrLost}
+		how.Reason = pipeline.RetryLost
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: "lost: " + e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: how}
+	}
+	if j.Strict {
+		err.Notes = append(err.Notes, refusals(err.Notes)...)
 	}
 	return err
+}
+
+// mebibytes is a number of bytes for people: "256 MiB".
+func mebibytes(n int64) string {
+	return strconv.FormatFloat(float64(n*10/(1<<20))/10, 'f', -1, 64) + " MiB"
+}
+
+// amount is a number of bytes as the file spells it: "256Mi", "2Gi".
+func amount(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "Gi"}, {1 << 20, "Mi"}, {1 << 10, "Ki"}} {
+		if n >= u.size && n%u.size == 0 {
+			return strconv.FormatInt(n/u.size, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// refusals explains lines that a strict sandbox makes programs print.
+func refusals(lines []string) []string {
+	text := strings.Join(lines, "\n")
+	var out []string
+	for _, r := range strictRefusals {
+		for _, mark := range r.marks {
+			if strings.Contains(text, mark) {
+				out = append(out, r.means)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// strictRefusals are what the C library says (strerror), and what it means.
+var strictRefusals = []struct {
+	marks []string
+	means string
+}{
+	{[]string{"Read-only file system", "Permission denied"}, "--strict: a step writes below its workspace, $HOME and $TMPDIR only; declare what it makes as an output"},
+	{[]string{"No such file or directory", "FileNotFoundError"}, "--strict: a step sees only its declared inputs and its code, not the rest of the project"},
+	{[]string{"Network is unreachable", "Temporary failure in name resolution", "Name or service not known", "Could not resolve host"}, "--strict: a step has no network; `network: full` in the step allows it"},
 }
 
 // codes are exit statuses by which a shell says more.

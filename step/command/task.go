@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"lastro/exec"
+	"lastro/pipeline"
+)
+
+// task is the step as an executor carries it out.
+func (k *Kind) task(j *pipeline.Job, argv []string) exec.Task {
+	limit := j.Step.Timeout
+	if limit == 0 {
+		limit = defaultTimeout
+	}
+	home, tmp := private(j)
+	t := exec.Task{ID: j.TaskID, Argv: argv, Env: environment(j, k.Environ), Dir: j.Path(j.Step.Workdir), LogPath: j.LogPath, MakeDirs: []string{home, tmp}, Timeout: limit,
+		Limits: exec.Limits{CPU: j.Step.Limits.CPU, Memory: j.Step.Limits.Memory}, Sandbox: k.sandbox(j)}
+	for _, name := range slices.Sorted(maps.Keys(j.Secrets)) {
+		t.Secrets = append(t.Secrets, name+"="+j.Secrets[name])
+	}
+	return t
+}
+
+// sandbox is what a step may read, write and reach (SEMANTICS 12 and 13): by
+// default everything but to write into the store; with Strict its workspace
+// and scratch folder, what it declared, and tracking.
+func (k *Kind) sandbox(j *pipeline.Job) exec.Sandbox {
+	box := exec.Sandbox{Strict: j.Strict, Network: exec.Network(j.Step.Network)}
+	for _, in := range j.Inputs {
+		if in.From != "" {
+			box.Binds = append(box.Binds, exec.Bind{From: in.From, To: j.Path(in.Path)})
+		}
+	}
+	if !j.Strict {
+		if k.Store != "" {
+			box.ReadOnly = []string{k.Store}
+		}
+		return box
+	}
+	if box.Network == "" {
+		box.Network = exec.NetworkNone
+	}
+	box.Writable = []string{j.Dir, j.Scratch}
+	box.Hidden = append(box.Hidden, k.Hidden...)
+	if j.Project != "" {
+		box.Hidden = append(box.Hidden, j.Project)
+	}
+	if j.Runtime.BinDir != "" {
+		box.ReadOnly = []string{filepath.Dir(j.Runtime.BinDir)}
+	}
+	return box
+}

@@ -34,7 +34,7 @@ const (
 // shell runs a command as steps do.
 var shell = []string{"bash", "-euo", "pipefail", "-c"}
 
-// Main is the program that Wrap names; dir is its last argument. It returns
+// Main is what Program runs; dir is its last argument. It returns
 // the exit status of the process, or ends it by the signal that ended the step.
 func Main(dir string, out io.Writer) int {
 	// A child asks to be killed when the thread that started it ends.

@@ -42,11 +42,13 @@ const (
 // readyWait is how long a service may take until it is ready.
 const readyWait = time.Minute
 
-// Wrap returns the command that runs argv beside the services of the step.
-// self is how this program is called so that it calls Main with the folder
-// that follows: []string{"/usr/bin/lastro", "beside"}. The environment of the
-// task stays as it is; its TMPDIR is Job.Scratch/tmp.
-func Wrap(self []string, j *pipeline.Job, argv []string) ([]string, error) {
+// Program is how a program is called so that it calls Main with the argument
+// that follows: {"/usr/bin/lastro", "beside"}.
+type Program []string
+
+// Wrap returns the command that runs argv beside the services of the step. The
+// environment of the task stays as it is; its TMPDIR is Job.Scratch/tmp.
+func (p Program) Wrap(j *pipeline.Job, argv []string) ([]string, error) {
 	if len(j.Step.Services) == 0 {
 		return argv, nil
 	}
@@ -61,7 +63,7 @@ func Wrap(self []string, j *pipeline.Job, argv []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the services of the step: %w", err)
 	}
-	return append(append([]string{}, self...), dir), nil
+	return append(append([]string{}, p...), dir), nil
 }
 
 func folder(j *pipeline.Job) string { return filepath.Join(j.Scratch, "tmp") }
@@ -69,7 +71,7 @@ func folder(j *pipeline.Job) string { return filepath.Join(j.Scratch, "tmp") }
 // Verdict returns the error of a step that ended because of one of its
 // services, and nil when that was not the reason. It is asked before the exit
 // of the task is judged.
-func Verdict(j *pipeline.Job) error {
+func (Program) Verdict(j *pipeline.Job) error {
 	if len(j.Step.Services) == 0 {
 		return nil
 	}

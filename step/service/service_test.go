@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+func program() service.Program { return service.Program{os.Args[0]} }
+
 // scenario is a step with services, started as an executor starts it.
 type scenario struct {
 	job *pipeline.Job
@@ -40,7 +42,7 @@ type scenario struct {
 func newScenario(t *testing.T, script string, services ...pipeline.ServiceSpec) *scenario {
 	t.Helper()
 	s := &scenario{job: &pipeline.Job{Step: pipeline.StepSpec{Name: "e2e", Services: services, Secrets: []string{"TOKEN"}}, Scratch: t.TempDir(), Dir: t.TempDir()}}
-	argv, err := service.Wrap([]string{os.Args[0]}, s.job, []string{"bash", "-euo", "pipefail", "-c", script})
+	argv, err := program().Wrap(s.job, []string{"bash", "-euo", "pipefail", "-c", script})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func (s *scenario) run(t *testing.T) (int, *lastro.Error) {
 		t.Fatal(err)
 	}
 	var e *lastro.Error
-	if v := service.Verdict(s.job); v != nil && !errors.As(v, &e) {
+	if v := program().Verdict(s.job); v != nil && !errors.As(v, &e) {
 		t.Fatal(v)
 	}
 	return s.cmd.ProcessState.ExitCode(), e
@@ -172,7 +174,7 @@ func TestServicesStop(t *testing.T) {
 		syscall.Kill(target, sig)
 		err := s.cmd.Wait()
 		gone(t, s.job.Dir, "db.pid")
-		if e := service.Verdict(s.job); e != nil {
+		if e := program().Verdict(s.job); e != nil {
 			t.Errorf("%v: verdict %v", sig, e)
 		}
 		if sig == syscall.SIGTERM && (err != nil || !strings.Contains(s.out.String(), "step asked")) {
@@ -190,8 +192,8 @@ func TestServicesSignal(t *testing.T) {
 }
 
 func TestNoServices(t *testing.T) {
-	argv, err := service.Wrap([]string{"x"}, &pipeline.Job{}, []string{"true"})
-	if err != nil || len(argv) != 1 || service.Verdict(&pipeline.Job{}) != nil {
+	argv, err := program().Wrap(&pipeline.Job{}, []string{"true"})
+	if err != nil || len(argv) != 1 || program().Verdict(&pipeline.Job{}) != nil {
 		t.Errorf("%v, %v", argv, err)
 	}
 }

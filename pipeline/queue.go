@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -111,7 +112,7 @@ func (q *Queue) Submit(ctx context.Context, r Run, plan []PlanStep) (Run, Change
 		out = b.numbered()
 		for i, s := range b.steps {
 			if s.State == Pending && s.Waits == 0 {
-				if err := tx.Ready(ctx, b.run.Number, s.Step, plan[i].Spec.atOnce(), now); err != nil {
+				if err := tx.Ready(ctx, b.run.Number, s.Step, plan[i].Spec.atOnce()); err != nil {
 					return err
 				}
 			}
@@ -208,9 +209,14 @@ func (b *beginning) events() []lastro.Event {
 	return events
 }
 
-// Claim gives an engine at most n cells that may begin.
+// Claim gives an engine at most n cells that may begin; ErrFenced when it was
+// taken for dead.
 func (q *Queue) Claim(ctx context.Context, engine string, n int) (rows []StepRun, err error) {
 	err = q.store.Change(ctx, func(tx Tx) error {
+		// One that was taken for dead would own what nobody looks after.
+		if alive, err := tx.Alive(ctx, engine); err != nil || !alive {
+			return cmp.Or(err, error(ErrFenced))
+		}
 		now := q.clock.Now()
 		if rows, err = tx.Take(ctx, engine, now, n); err != nil || len(rows) == 0 {
 			return err
@@ -292,7 +298,7 @@ func (a *advance) ended(ctx context.Context, s StepRun) error {
 		}
 		n += rest
 	} else if spec.Parallel > 0 {
-		if err := a.tx.Ready(ctx, s.Run, s.Step, 1, a.now); err != nil {
+		if err := a.tx.Ready(ctx, s.Run, s.Step, 1); err != nil {
 			return err
 		}
 		a.out.Ready = true
@@ -357,7 +363,7 @@ func (a *advance) endStep(ctx context.Context, name string, state State, reason 
 			err = a.skip(ctx, f, name+" "+verb(state))
 		case waits == 0:
 			a.out.Ready = true
-			err = a.tx.Ready(ctx, a.p.Run, f, a.g.specs[f].atOnce(), a.now)
+			err = a.tx.Ready(ctx, a.p.Run, f, a.g.specs[f].atOnce())
 		}
 		if err != nil {
 			return err
@@ -610,7 +616,7 @@ func (a *advance) reopen(ctx context.Context) error {
 		}
 		a.p.Open++
 		if next.Waits == 0 {
-			if err := a.tx.Ready(ctx, a.p.Run, s.Step, a.g.specs[s.Step].atOnce(), a.now); err != nil {
+			if err := a.tx.Ready(ctx, a.p.Run, s.Step, a.g.specs[s.Step].atOnce()); err != nil {
 				return err
 			}
 		}
@@ -649,13 +655,12 @@ func (q *Queue) Beat(ctx context.Context, engine string) error {
 func (q *Queue) Bury(ctx context.Context, engine string, beat int64) (out Changed, found bool, err error) {
 	err = q.store.Change(ctx, func(tx Tx) error {
 		out = Changed{}
-		rows, err := tx.Owned(ctx, engine)
-		if err != nil {
+		// From here on it claims nothing more, so what it owns is all.
+		if found, err = tx.Leave(ctx, engine, beat); err != nil || !found {
 			return err
 		}
-		// The same order of locks as everywhere: first the runs.
-		slices.SortFunc(rows, func(a, b StepRun) int { return int(a.Run - b.Run) })
-		if found, err = tx.Leave(ctx, engine, beat); err != nil || !found {
+		rows, err := tx.Owned(ctx, engine)
+		if err != nil {
 			return err
 		}
 		for _, s := range rows {
@@ -683,8 +688,9 @@ func (s StepRun) lost(why string, at time.Time) StepRun {
 // lostTries is how often lost work is tried again without being asked to.
 const lostTries = 1
 
-// maxBackoff is the longest wait between two attempts.
-const maxBackoff = 10 * time.Minute
+// MaxBackoff is the longest wait between two attempts. What waits for longer
+// than that began to wait before the clock was set back, and waits no more.
+const MaxBackoff = 10 * time.Minute
 
 // after says whether an attempt that has ended is followed by another one, and
 // after how long.
@@ -704,9 +710,9 @@ func (r Retry) after(s StepRun) (time.Duration, bool) {
 	}
 	wait := r.Backoff
 	for range s.Attempt - 1 {
-		wait = min(2*wait, maxBackoff)
+		wait = min(2*wait, MaxBackoff)
 	}
-	return min(wait, maxBackoff), true
+	return min(wait, MaxBackoff), true
 }
 
 // settle says how a step ended whose cells have all ended, and marks the cell

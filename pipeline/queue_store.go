@@ -62,11 +62,12 @@ type Tx interface {
 	// are left; found is false when the run does not have that step, or it is over.
 	Release(ctx context.Context, run int64, step string) (waits int, found bool, err error)
 
-	// Ready lets at most n cells (n < 0: all) that wait for their step begin
-	// from a time on, the first ones first.
-	Ready(ctx context.Context, run int64, step string, n int, from time.Time) error
+	// Ready lets at most n cells (n < 0: all) that wait for their step begin, the
+	// first ones first.
+	Ready(ctx context.Context, run int64, step string, n int) error
 	// Take gives at most n cells that may begin now to an engine: they are
-	// running then. The oldest run comes first.
+	// running then. The oldest run comes first. What may begin more than
+	// MaxBackoff from now may begin: the clock was set back meanwhile.
 	Take(ctx context.Context, engine string, now time.Time, n int) ([]StepRun, error)
 	// Note replaces what is stored of an attempt that the engine owns and that
 	// is running; false when it is not.
@@ -80,6 +81,9 @@ type Tx interface {
 
 	// Join adds an engine.
 	Join(ctx context.Context, e EngineRow) error
+	// Alive reports whether an engine has not gone, and keeps it so until the
+	// end of the transaction.
+	Alive(ctx context.Context, engine string) (bool, error)
 	// Beat counts one beat of an engine; false when it has gone.
 	Beat(ctx context.Context, engine string) (bool, error)
 	// Leave marks an engine as gone when its beat still is the one seen (beat < 0:
@@ -88,7 +92,7 @@ type Tx interface {
 	// Inherit gives the running attempts of the gone engines of a place to
 	// another engine and returns them.
 	Inherit(ctx context.Context, place, engine string) ([]StepRun, error)
-	// Owned returns the running attempts of an engine.
+	// Owned returns the running attempts of an engine, those of a run together.
 	Owned(ctx context.Context, engine string) ([]StepRun, error)
 
 	// Emit commits events with the transaction.

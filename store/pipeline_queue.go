@@ -112,22 +112,22 @@ func (t pipelineTx) Release(ctx context.Context, run int64, step string) (waits 
 }
 
 // Ready lets cells begin that wait for their step.
-func (t pipelineTx) Ready(ctx context.Context, run int64, step string, n int, from time.Time) error {
+func (t pipelineTx) Ready(ctx context.Context, run int64, step string, n int) error {
 	if n < 0 {
-		_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = ? WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0`, lastro.Micros(from), run, step)
+		_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0`, run, step)
 		return err
 	}
-	_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = ? WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0
+	_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0
 		AND cell IN (SELECT cell FROM step_runs WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0 ORDER BY cell LIMIT ?)`,
-		lastro.Micros(from), run, step, run, step, n)
+		run, step, run, step, n)
 	return err
 }
 
 // Take gives cells that may begin to an engine.
 func (t pipelineTx) Take(ctx context.Context, engine string, now time.Time, n int) ([]pipeline.StepRun, error) {
 	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE (run, step, cell, attempt) IN
-		(SELECT run, step, cell, attempt FROM step_runs WHERE state = 'pending' AND ready_at > 0 AND ready_at <= ? ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
-		RETURNING `+stepRunFields, engine, lastro.Micros(now), lastro.Micros(now), n)
+		(SELECT run, step, cell, attempt FROM step_runs WHERE state = 'pending' AND ready_at > 0 AND (ready_at <= ? OR ready_at > ?) ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
+		RETURNING `+stepRunFields, engine, lastro.Micros(now), lastro.Micros(now), lastro.Micros(now.Add(pipeline.MaxBackoff)), n)
 	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 	slices.SortFunc(out, func(a, b pipeline.StepRun) int { return int(a.Run - b.Run) })
 	return out, err
@@ -213,6 +213,16 @@ func (t pipelineTx) Join(ctx context.Context, e pipeline.EngineRow) error {
 	return err
 }
 
+// Alive reports whether an engine has not gone.
+func (t pipelineTx) Alive(ctx context.Context, engine string) (bool, error) {
+	var gone int
+	err := t.tx.QueryRow(ctx, `SELECT gone FROM engines WHERE id = ? FOR UPDATE`, engine).Scan(&gone)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return gone == 0, err
+}
+
 // Beat counts one beat of an engine.
 func (t pipelineTx) Beat(ctx context.Context, engine string) (bool, error) {
 	n, err := t.tx.Exec(ctx, `UPDATE engines SET beat = beat + 1 WHERE id = ? AND gone = 0`, engine)
@@ -227,7 +237,7 @@ func (t pipelineTx) Leave(ctx context.Context, engine string, beat int64) (bool,
 
 // Inherit gives the running attempts of other engines of a place to one.
 func (t pipelineTx) Inherit(ctx context.Context, place, engine string) ([]pipeline.StepRun, error) {
-	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET owner = ? WHERE state = 'running' AND owner IN (SELECT id FROM engines WHERE place = ? AND id <> ? AND gone = 0)
+	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET owner = ? WHERE state = 'running' AND owner IN (SELECT id FROM engines WHERE place = ? AND id <> ?)
 		RETURNING `+stepRunFields, engine, place, engine)
 	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 	if err != nil {

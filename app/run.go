@@ -120,6 +120,9 @@ func (h *House) Plan(ctx context.Context, req RunRequest) (*pipeline.Plan, error
 }
 
 func (h *House) plan(ctx context.Context, w *workshop, req RunRequest) (*pipeline.Plan, error) {
+	if err := enforceable(w.project.Pipeline, req.Strict); err != nil {
+		return nil, err
+	}
 	return h.engine().Plan(ctx, w.shop, w.project.Pipeline, pipeline.PlanOptions{RunOptions: req.options(), Params: req.Params, Git: w.git,
 		Event: req.Event, Actor: req.Actor, Keep: keep(w.project)})
 }

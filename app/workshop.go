@@ -77,7 +77,7 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 
 func (h *House) shop(p *project.Project, dir string, code pipeline.Code, data pipeline.Datasets, python pipeline.Runtimes) *pipeline.Workshop {
 	return &pipeline.Workshop{Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{},
-		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Data: h.Data, Champions: championOf{h}, Datasets: p})}
+		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Store: h.Paths.Blobs(), Hidden: h.hidden(), Data: h.Data, Champions: championOf{h}, Datasets: p})}
 }
 
 // openRun is the workshop of a run that is under way, with the files that it

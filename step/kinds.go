@@ -22,6 +22,8 @@ type Deps struct {
 	Data      data.Engine
 	Champions compare.Champions
 	Datasets  Datasets
+	Store     string   // absolute: the blobs, which no step can write
+	Hidden    []string // absolute: what a strict step cannot read beside the files of its code
 }
 
 // Datasets knows the project's datasets.
@@ -31,7 +33,7 @@ type Datasets interface {
 
 // Kinds returns every step kind.
 func Kinds(d Deps) []pipeline.Kind {
-	run := &command.Kind{Executor: d.Exec, Environ: os.Environ()}
+	run := &command.Kind{Executor: d.Exec, Environ: os.Environ(), Store: d.Store, Hidden: d.Hidden}
 	return []pipeline.Kind{
 		run,
 		&split.Kind{Engine: d.Data, Datasets: d.Datasets},

@@ -55,6 +55,7 @@ type RunRequest struct {
 	From    []string       `json:"from,omitempty"`
 	NoCache bool           `json:"no_cache,omitempty"`
 	Params  map[string]any `json:"params,omitempty"`
+	Key     string         `json:"-"` // Idempotency-Key: the same key gives the same run
 }
 
 // Status is what a server says of itself.

@@ -25,6 +25,7 @@ func (h *handler) startRun(r *http.Request) (any, error) {
 	if err := decode(r, &req); err != nil {
 		return nil, err
 	}
+	req.Key = r.Header.Get("Idempotency-Key")
 	n, err := h.Actions.StartRun(r.Context(), req, actor(r))
 	return map[string]any{"run": n}, err
 }

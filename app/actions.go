@@ -28,6 +28,8 @@ type server struct {
 	url   string
 	queue chan followed
 
+	starting sync.Mutex // the run of one cause is started at a time
+
 	mu   sync.Mutex
 	busy map[int64]bool    // runs that are under way, or being decided on
 	news map[string]string // what each environment's monitor saw last
@@ -55,9 +57,6 @@ func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
 	defer h.running.Unlock()
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
-	}
-	if run, ok, err := h.retrainRun(ctx, req.once); ok || err != nil {
-		return run, err // asked for twice while the first was planned
 	}
 	if req.Notes == nil {
 		req.Notes = func(line string) { h.Log.Info("preparing", "line", line) }
@@ -92,6 +91,11 @@ func (s *server) setBusy(run int64, is bool) {
 func (s *server) StartRun(ctx context.Context, r api.RunRequest, by lastro.Actor) (int64, error) {
 	if err := s.loadNow(ctx); err != nil {
 		return 0, err
+	}
+	if p := s.house.Project(); p != nil && !p.Trigger.Manual {
+		return 0, errNotManual
+	} else if p != nil && r.Key != "" {
+		return s.startKeyed(ctx, p, r.Key, r, by)
 	}
 	return s.submit(ctx, requestOf(r, by))
 }

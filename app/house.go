@@ -26,6 +26,7 @@ import (
 	"lastro/source"
 	"lastro/store"
 	"lastro/track"
+	"lastro/trigger"
 )
 
 // House is a state directory with everything that works on it.
@@ -69,7 +70,12 @@ type House struct {
 	// by its Parquet, for reading while segments are read.
 	segments sync.RWMutex
 	caching  sync.Mutex // one copy into the cache at a time
-	beside   bool       // another process holds the state
+	// unpacking is held while a commit is unpacked into the cache.
+	unpacking sync.Mutex
+	watching  Watching
+	// start starts the run of a cause in a living server; nil in other commands.
+	start  func(context.Context, *project.Project, trigger.Cause) (int64, error)
+	beside bool // another process holds the state
 }
 
 // Project is the lastro.yaml in force; nil for a server without one. The next

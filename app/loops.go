@@ -21,7 +21,7 @@ import (
 
 // loops are the server's long-running parts; each returns when ctx ends.
 func (s *server) loops() []func(context.Context) error {
-	return []func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.resume}
+	return append([]func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.resume}, s.triggerLoops()...)
 }
 
 // every calls f now and then after each period; a failure is logged once until

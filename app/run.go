@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"lastro"
 	"lastro/gate"
@@ -31,7 +29,7 @@ type RunRequest struct {
 
 	Scope     pipeline.Scope `json:"-"` // part of the cache that it writes to
 	Untrusted bool           `json:"-"` // a stranger's code: no secrets, nothing registered
-	once      string         // ID of a retrain request, which starts one run only
+	Base      string         `json:"-"` // of a fork: the commit that its pipeline file and gates come from
 
 	Observer pipeline.Observer `json:"-"`
 	Notes    func(string)      `json:"-"` // environments being built, warnings
@@ -90,24 +88,7 @@ func (h *House) git(ctx context.Context) pipeline.Git {
 
 // checkout unpacks an older commit, once, and returns the project's folder in it.
 func (h *House) checkout(ctx context.Context, commit string) (string, error) {
-	dir := filepath.Join(h.cacheDir(), "commit-"+commit)
-	whole := dir + ".whole" // says that the checkout was not cut short by a crash
-	_, err := os.Stat(whole)
-	_, dirErr := os.Stat(dir)
-	if err != nil && dirErr == nil {
-		if err := source.RemoveCheckout(ctx, h.Paths.Project, dir); err != nil {
-			return "", err
-		}
-	}
-	if err != nil || dirErr != nil {
-		if err := source.Checkout(ctx, h.Paths.Project, commit, dir); err != nil {
-			return "", err
-		}
-	}
-	if err := os.WriteFile(whole, nil, 0o600); err != nil {
-		return "", diskError(err)
-	}
-	return source.ProjectDir(ctx, h.Paths.Project, dir)
+	return h.unpack(ctx, commit, "commit-"+commit, func(string) error { return nil })
 }
 
 // Plan says what a run would do, and changes nothing but the store of content.

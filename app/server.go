@@ -28,6 +28,7 @@ var Version = "0.1.0-dev"
 type UpOptions struct {
 	Listen   string // host:port; port 0 picks one
 	AuthNone bool   // everybody is the local user; on loopback only
+	Watching Watching
 	// Ready is called once with the addresses that people and programs use.
 	Ready func(Address)
 }
@@ -49,7 +50,7 @@ func (h *House) Up(ctx context.Context, o UpOptions) error {
 	}
 	defer l.Close()
 	s := newServer(h, "http://"+l.Addr().String())
-	h.submit = s.submit
+	h.submit, h.start, h.watching = s.submit, s.start, o.Watching
 	handler, err := s.handler(l, o)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func listen(address string) (net.Listener, error) {
 func (s *server) doors(pages *web.Pages) []auth.Route {
 	h := s.house
 	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
-		Data: h.DataStore, Auth: h.Auth, Secrets: h.Secrets, Log: h.Log})
+		Data: h.DataStore, Auth: h.Auth, Secrets: h.Secrets, Triggers: triggerDoor{s}, Log: h.Log})
 	routes = append(routes, h.mlflowRoutes()...)
 	routes = append(routes, pages.Routes()...)
 	routes = append(routes, auth.LoginRoutes(h.Auth, pages.Login, pages.Refuse)...)

@@ -27,7 +27,9 @@ import (
 
 // public lists what may be asked without an identity; a new entry here is a
 // decision, not an accident.
-var public = []string{"GET /healthz", "GET /readyz", "GET /version", "GET /health", "GET /login", "POST /login", "POST /session", "POST /logout"}
+var public = []string{"GET /healthz", "GET /readyz", "GET /version", "GET /health", "GET /login", "POST /login", "POST /session", "POST /logout",
+	// Their signature says who sent them.
+	"POST /api/v1/webhooks/github", "POST /api/v1/webhooks/gitlab", "POST /api/v1/webhooks/gitea"}
 
 // TestDoors knocks at every route of every door without a token, with a wrong
 // one, and with a viewer's where more is asked.
@@ -134,7 +136,7 @@ func TestRetrainOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newServer(h, "")
-	h.submit = s.submit
+	h.submit, h.start = s.submit, s.start
 	stopping, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- s.runLoop(stopping) }()

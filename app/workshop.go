@@ -56,14 +56,14 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 	}
 	w := &workshop{project: p, git: h.git(ctx)}
 	var err error
-	if req.Commit != "" && (req.Commit != w.git.Commit || len(w.git.Changed) > 0) {
-		if dir, err = h.checkout(ctx, req.Commit); err != nil {
+	if req.Commit != "" && (req.Base != "" || req.Commit != w.git.Commit || len(w.git.Changed) > 0) {
+		if dir, err = h.codeDir(ctx, req); err != nil {
 			return nil, err
 		}
 		if w.project, err = project.Load(dir); err != nil {
 			return nil, err
 		}
-		w.git = pipeline.Git{Commit: req.Commit, Branch: w.git.Branch, Author: w.git.Author}
+		w.git = h.gitOf(ctx, req)
 	}
 	tree, err := source.Open(ctx, dir, h.known)
 	if err != nil {

@@ -116,13 +116,48 @@ func atIf(s StepSpec, err error) error {
 // Upstream returns the steps that a step waits for, directly or through
 // others: an if: or a ${{ steps.NAME ... }} may read only these.
 func Upstream(steps []StepSpec, step string) map[string]bool {
-	needs := map[string][]string{}
-	for _, s := range steps {
-		needs[s.Name] = directNeeds(s)
-	}
 	out := map[string]bool{}
-	closure(needs[step], needs, out)
+	for i, s := range steps {
+		if s.Name == step {
+			for n, before := range Ancestors(steps)(i) {
+				if before {
+					out[steps[n].Name] = true
+				}
+			}
+		}
+	}
 	return out
+}
+
+// Ancestors is Upstream for many questions: it answers by the number of a step,
+// and the answer holds until the next one.
+func Ancestors(steps []StepSpec) func(step int) []bool {
+	index := make(map[string]int, len(steps))
+	for i, s := range steps {
+		index[s.Name] = i
+	}
+	needs := make([][]int, len(steps))
+	for i, s := range steps {
+		for _, n := range directNeeds(s) {
+			if at, ok := index[n]; ok {
+				needs[i] = append(needs[i], at)
+			}
+		}
+	}
+	seen := make([]bool, len(steps))
+	return func(step int) []bool {
+		clear(seen)
+		todo := slices.Clone(needs[step])
+		for len(todo) > 0 {
+			at := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			if !seen[at] {
+				seen[at] = true
+				todo = append(todo, needs[at]...)
+			}
+		}
+		return seen
+	}
 }
 
 // foresee says what a plan can tell of a condition: "" = it holds, or there is

@@ -267,13 +267,14 @@ func Holes(text string) []Hole {
 		if n < 0 {
 			return out
 		}
-		h := holeAt(text, i+n)
+		h := HoleAt(text, i+n)
 		out = append(out, h)
 		i = h.End
 	}
 }
 
-func holeAt(text string, start int) Hole {
+// HoleAt is the expression that begins at a place of a text.
+func HoleAt(text string, start int) Hole {
 	body := text[start+3:]
 	end := closing(body)
 	if end < 0 {

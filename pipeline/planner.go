@@ -34,7 +34,8 @@ type planner struct {
 	from     map[string]bool
 	platform string
 	names    scope
-	upstream map[string]map[string]bool // of each step that was asked about
+	upstream map[string]map[string]bool   // of each step that was asked about
+	declares map[string]map[string]string // what the file says of each step, as ingredients
 }
 
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
@@ -79,7 +80,7 @@ func (e *Engine) replan(ctx context.Context, shop *Workshop, r Run) (*Plan, erro
 func newPlanner(e *Engine, shop *Workshop, spec Spec, o PlanOptions) *planner {
 	p := &planner{e: e, shop: shop, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
 		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{}, keyed: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}}
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}, declares: map[string]map[string]string{}}
 	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, Options: o.RunOptions, shop: shop, index: map[string]int{}}
 	return p
 }
@@ -273,8 +274,22 @@ func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 	} else {
 		c.ingredients["work"] = text(own)
 	}
+	same, ok := p.declares[s.Name]
+	if !ok {
+		if same, err = declaration(s); err != nil {
+			return err
+		}
+		p.declares[s.Name] = same
+	}
+	maps.Copy(c.ingredients, same)
+	return nil
+}
+
+// declaration is what the file says of a step, the same for all its cells.
+func declaration(s StepSpec) (map[string]string, error) {
+	out := map[string]string{}
 	for k, v := range s.Env {
-		c.ingredients["env."+k] = v
+		out["env."+k] = v
 	}
 	vars := map[string]string{}
 	for _, v := range s.Vars {
@@ -284,19 +299,19 @@ func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 	for _, o := range s.Outputs {
 		files[o.Name] = o.Path
 	}
-	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "plots": s.Plots, "sees": s.Sees} {
+	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "plots": s.Plots, "sees": s.Sees, "services": s.Services} {
 		b, err := lastro.CanonicalJSON(v)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if str := string(b); str != "{}" && str != "null" && str != "[]" {
-			c.ingredients[name] = str
+			out[name] = str
 		}
 	}
 	if s.Workdir != "" {
-		c.ingredients["workdir"] = s.Workdir
+		out["workdir"] = s.Workdir
 	}
-	return nil
+	return out, nil
 }
 
 // code adds the digest of the files that the step may run.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -27,6 +28,22 @@ type field struct {
 	types    []string // types: of an Any, for the schema
 	min, max string   // of a number
 	form     string   // form: scalar, list or map: what the struct is when it is not an object of keys
+}
+
+var fields sync.Map // type -> []field
+
+// fieldsOf are the fields of a struct, in order; read once, because tags are
+// slow to read.
+func fieldsOf(t reflect.Type) []field {
+	if known, ok := fields.Load(t); ok {
+		return known.([]field)
+	}
+	out := make([]field, t.NumField())
+	for i := range out {
+		out[i] = fieldOf(t.Field(i))
+	}
+	fields.Store(t, out)
+	return out
 }
 
 func fieldOf(f reflect.StructField) field {
@@ -48,7 +65,9 @@ func fieldOf(f reflect.StructField) field {
 }
 
 // has reports whether the field stands for this form.
-func (f field) has(form string) bool { return slices.Contains(strings.Split(f.form, "|"), form) }
+func (f field) has(form string) bool {
+	return f.form == form || strings.Contains(f.form, "|") && slices.Contains(strings.Split(f.form, "|"), form)
+}
 
 // spelled names the form for a person.
 func (f field) spelled(t reflect.Type) string {
@@ -132,8 +151,7 @@ func (d *decoder) object(v reflect.Value, n ast.Node, f field) {
 	var keys []string
 	var forms []string
 	t := v.Type()
-	for i := range t.NumField() {
-		sf := fieldOf(t.Field(i))
+	for i, sf := range fieldsOf(t) {
 		if sf.has(form) {
 			if sf.notYet {
 				d.unsupported(d.pos(n.GetToken()), fmt.Sprintf("%s for %q", sf.doc, f.name), "")
@@ -190,8 +208,7 @@ func (d *decoder) keys(v reflect.Value, n ast.Node, pairs []*ast.MappingValueNod
 			d.report(key.At, "L0104", fmt.Sprintf("unknown key %q", key.Value), hint)
 			continue
 		}
-		for i := range t.NumField() {
-			sf := fieldOf(t.Field(i))
+		for i, sf := range fieldsOf(t) {
 			if sf.name != key.Value || sf.form != "" {
 				continue
 			}
@@ -209,8 +226,8 @@ func (d *decoder) keys(v reflect.Value, n ast.Node, pairs []*ast.MappingValueNod
 	if f.name == "" {
 		at = lastro.Pos{File: d.file, Line: 1, Col: 1}
 	}
-	for i := range t.NumField() {
-		if sf := fieldOf(t.Field(i)); sf.required && seen[sf.name].Line == 0 {
+	for _, sf := range fieldsOf(t) {
+		if sf.required && seen[sf.name].Line == 0 {
 			d.report(at, "L0103", fmt.Sprintf("%s needs the key %q", quoteKey(f.name), sf.name), sf.doc)
 		}
 	}
@@ -218,8 +235,8 @@ func (d *decoder) keys(v reflect.Value, n ast.Node, pairs []*ast.MappingValueNod
 
 func supportedKeys(t reflect.Type) string {
 	var names []string
-	for i := range t.NumField() {
-		if sf := fieldOf(t.Field(i)); sf.name != "" && sf.form == "" && !sf.notYet {
+	for _, sf := range fieldsOf(t) {
+		if sf.name != "" && sf.form == "" && !sf.notYet {
 			names = append(names, sf.name)
 		}
 	}

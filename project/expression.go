@@ -34,12 +34,24 @@ func holes(text string) []hole {
 	return out
 }
 
+// maxHole bounds an expression, in runes; longer ones are open.
+const maxHole = 8192
+
 // holeAt is the expression that begins at a place of a text.
 func holeAt(runes []rune, start int) hole {
-	h := holes(string(runes[start:]))[0]
-	h.start, h.end = start, start+h.end
-	return h
+	window := string(runes[start:min(len(runes), start+maxHole)])
+	h := pipeline.HoleAt(window, 0)
+	if !h.Closed {
+		return hole{start: start, end: len(runes), expr: h.Expr}
+	}
+	return hole{start: start, end: start + utf8.RuneCountInString(window[:h.End]), expr: h.Expr, closed: true}
 }
+
+// place tells where something stands in the file; only problems ask, for it
+// takes time in a long text.
+type place func() lastro.Pos
+
+func (t Text) placeAt(offset, n int) place { return func() lastro.Pos { return t.at(offset, n) } }
 
 // scope is what the expressions of one place can read.
 type scope struct {
@@ -54,7 +66,7 @@ type scope struct {
 // checked is an expression whose facts can only be checked when all steps are
 // known.
 type checked struct {
-	at   lastro.Pos
+	at   place
 	name string
 	sc   scope
 }
@@ -64,13 +76,13 @@ func (l *loader) check(t Text, h hole, sc scope) bool {
 	if l.full() {
 		return false
 	}
-	at := t.at(h.start, h.end-h.start)
+	at := t.placeAt(h.start, h.end-h.start)
 	switch {
 	case !h.closed:
-		l.report(at, "L0111", "the expression is not closed with }}", "write ${{ params.NAME }}")
+		l.report(at(), "L0111", "the expression is not closed with }}", "write ${{ params.NAME }}")
 		return false
 	case h.expr == "":
-		l.report(at, "L0111", "the expression is empty", "write ${{ params.NAME }}")
+		l.report(at(), "L0111", "the expression is empty", "write ${{ params.NAME }}")
 		return false
 	case pipeline.Dotted(h.expr):
 		return l.checkName(at, h.expr, sc)
@@ -177,12 +189,14 @@ func (l *loader) inHole(t Text, h hole, err error) {
 }
 
 // nameAt is where a name stands in an expression, or the whole of it.
-func (l *loader) nameAt(t Text, h hole, name string) lastro.Pos {
-	whole := string([]rune(t.Value)[h.start:h.end])
-	if i := strings.Index(whole, name); i >= 0 {
-		return t.at(h.start+utf8.RuneCountInString(whole[:i]), utf8.RuneCountInString(name))
+func (l *loader) nameAt(t Text, h hole, name string) place {
+	return func() lastro.Pos {
+		whole := string([]rune(t.Value)[h.start:h.end])
+		if i := strings.Index(whole, name); i >= 0 {
+			return t.at(h.start+utf8.RuneCountInString(whole[:i]), utf8.RuneCountInString(name))
+		}
+		return t.at(h.start, h.end-h.start)
 	}
-	return t.at(h.start, h.end-h.start)
 }
 
 // roots are what expressions read, in the order in which hints name them.
@@ -192,12 +206,12 @@ var roots = []string{"params", "matrix", "run", "git", "event", "steps"}
 var factRoots = []string{"metrics", "tests", "sarif", "coverage", "values", "compare", "fairness"}
 
 // checkName reports a name that has no value here.
-func (l *loader) checkName(at lastro.Pos, name string, sc scope) bool {
+func (l *loader) checkName(at place, name string, sc scope) bool {
 	root, rest, _ := strings.Cut(name, ".")
 	switch root {
 	case "event":
 		if rest == "" {
-			l.report(at, "L0112", `"event" is an object`, "name one member of it: event.kind")
+			l.report(at(), "L0112", `"event" is an object`, "name one member of it: event.kind")
 			return false
 		}
 		return true // what an event carries depends on what started the run
@@ -213,19 +227,19 @@ func (l *loader) checkName(at lastro.Pos, name string, sc scope) bool {
 	case "git":
 		return l.known(at, name, rest, []string{"commit", "branch", "author"})
 	case "secrets":
-		l.report(at, "L0111", "an expression cannot read a secret: its value would be in the plan and the logs", fmt.Sprintf("give it to the step, and read the variable there:  secrets: [%s]  and $%s", orName(rest), orName(rest)))
+		l.report(at(), "L0111", "an expression cannot read a secret: its value would be in the plan and the logs", fmt.Sprintf("give it to the step, and read the variable there:  secrets: [%s]  and $%s", orName(rest), orName(rest)))
 		return false
 	case "env":
-		l.report(at, "L0111", "an expression cannot read env", fmt.Sprintf("the command can: $%s", orName(rest)))
+		l.report(at(), "L0111", "an expression cannot read env", fmt.Sprintf("the command can: $%s", orName(rest)))
 		return false
 	}
 	if root == "data" {
-		l.report(at, "L0114", "checks of data are no fact of a step", "a violated contract stops the run before any step reads the data; rules of the model can read "+name)
+		l.report(at(), "L0114", "checks of data are no fact of a step", "a violated contract stops the run before any step reads the data; rules of the model can read "+name)
 		return false
 	}
 	if root == "steps" || slices.Contains(factRoots, root) {
 		if sc.planned {
-			l.report(at, "L0114", fmt.Sprintf("%s is not known yet: this value is read while the run is planned", name), "facts of steps can be read in run, env, services and if")
+			l.report(at(), "L0114", fmt.Sprintf("%s is not known yet: this value is read while the run is planned", name), "facts of steps can be read in run, env, services and if")
 			return false
 		}
 		l.later = append(l.later, checked{at, name, sc})
@@ -235,7 +249,7 @@ func (l *loader) checkName(at lastro.Pos, name string, sc scope) bool {
 	if near := lastro.Nearest(root, append(slices.Clone(roots), factRoots...)); near != "" {
 		hint = fmt.Sprintf("did you mean `%s`?", strings.TrimSuffix(near+"."+rest, "."))
 	}
-	l.report(at, "L0111", fmt.Sprintf("an expression cannot read %q", root), hint)
+	l.report(at(), "L0111", fmt.Sprintf("an expression cannot read %q", root), hint)
 	return false
 }
 
@@ -247,19 +261,19 @@ func orName(s string) string {
 }
 
 // known reports a name below a root of fixed members.
-func (l *loader) known(at lastro.Pos, name, rest string, names []string) bool {
+func (l *loader) known(at place, name, rest string, names []string) bool {
 	if slices.Contains(names, rest) {
 		return true
 	}
 	root, _, _ := strings.Cut(name, ".")
-	l.report(at, "L0112", fmt.Sprintf("%q has no value", name), oneOf(root, rest, names))
+	l.report(at(), "L0112", fmt.Sprintf("%q has no value", name), oneOf(root, rest, names))
 	return false
 }
 
 // checkMatrix reports a name that some cell of the step does not have.
-func (l *loader) checkMatrix(at lastro.Pos, name, rest string, sc scope) bool {
+func (l *loader) checkMatrix(at place, name, rest string, sc scope) bool {
 	if sc.matrix == nil {
-		l.report(at, "L0112", fmt.Sprintf("there is no matrix here, so %q has no value", name), "add `matrix:` to the step, or use params")
+		l.report(at(), "L0112", fmt.Sprintf("there is no matrix here, so %q has no value", name), "add `matrix:` to the step, or use params")
 		return false
 	}
 	if !l.known(at, name, rest, sc.matrix) {
@@ -267,7 +281,7 @@ func (l *loader) checkMatrix(at lastro.Pos, name, rest string, sc scope) bool {
 	}
 	for _, c := range sc.cells {
 		if _, ok := c[rest]; !ok {
-			l.report(at, "L0112", fmt.Sprintf("%q has no value in the cell %s", name, pipeline.CellLabel(nil, c)), "give every entry of include this name")
+			l.report(at(), "L0112", fmt.Sprintf("%q has no value in the cell %s", name, pipeline.CellLabel(nil, c)), "give every entry of include this name")
 			return false
 		}
 	}
@@ -275,14 +289,14 @@ func (l *loader) checkMatrix(at lastro.Pos, name, rest string, sc scope) bool {
 }
 
 // checkParam walks the params along a path.
-func (l *loader) checkParam(at lastro.Pos, name string, sc scope) bool {
+func (l *loader) checkParam(at place, name string, sc scope) bool {
 	var value any = sc.params
 	prefix := "params"
 	path := strings.Split(name, ".")[1:]
 	for _, part := range path {
 		object, ok := value.(map[string]any)
 		if !ok {
-			l.report(at, "L0112", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, part), "")
+			l.report(at(), "L0112", fmt.Sprintf("%s is a value, not an object: it has no %q", prefix, part), "")
 			return false
 		}
 		if value, ok = object[part]; !ok {
@@ -290,7 +304,7 @@ func (l *loader) checkParam(at lastro.Pos, name string, sc scope) bool {
 			if strings.Contains(part, "-") && lastro.Nearest(part, sortedKeys(object)) == "" {
 				hint = "for a difference, put spaces around the minus: params.a - params.b"
 			}
-			l.report(at, "L0112", fmt.Sprintf("%s.%s is not declared", prefix, part), hint)
+			l.report(at(), "L0112", fmt.Sprintf("%s.%s is not declared", prefix, part), hint)
 			return false
 		}
 		prefix += "." + part
@@ -298,7 +312,7 @@ func (l *loader) checkParam(at lastro.Pos, name string, sc scope) bool {
 	switch value.(type) {
 	case map[string]any, []any:
 		if sc.single {
-			l.report(at, "L0112", prefix+" is an object or a list, and a command wants one value", "name one member of it")
+			l.report(at(), "L0112", prefix+" is an object or a list, and a command wants one value", "name one member of it")
 			return false
 		}
 	}

@@ -41,7 +41,7 @@ func Load(dir string) (*Project, error) {
 }
 
 // maxFile bounds lastro.yaml, in bytes.
-const maxFile = 256 << 10
+const maxFile = 1 << 20
 
 // Parse is Load of a text that stands for dir's lastro.yaml.
 func Parse(dir string, src []byte) (*Project, error) {
@@ -232,7 +232,14 @@ func duration(t Text) time.Duration {
 	return 0
 }
 
+// maxDatasets bounds the datasets of one file (SECURITY B17).
+const maxDatasets = 1000
+
 func (l *loader) translateData() {
+	if n := len(l.file.Data.Entries); n > maxDatasets {
+		l.report(l.file.Data.Entries[maxDatasets].Key.At, "L0106", fmt.Sprintf("the file has %d datasets; at most %d are read", n, maxDatasets), "split the project, or name a folder: it is one dataset")
+		l.file.Data.Entries = l.file.Data.Entries[:maxDatasets]
+	}
 	for _, e := range l.file.Data.Entries {
 		n := e.Value
 		if n.Short.Given() {

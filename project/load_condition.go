@@ -41,7 +41,7 @@ func (l *loader) condition(t Text, sc scope) string {
 	}
 	good := true
 	for _, name := range reads {
-		good = l.checkName(l.wordAt(t, name), name, sc) && good
+		good = l.checkName(func() lastro.Pos { return l.wordAt(t, name) }, name, sc) && good
 	}
 	if good {
 		sc.tryAll(reads, func(values map[string]any) bool {
@@ -62,22 +62,22 @@ func (l *loader) laterChecks() {
 	if slices.ContainsFunc(l.problems, func(p *lastro.Error) bool { return p.ID == "L0122" }) {
 		return // who waits for whom is not known
 	}
-	before := map[string]map[string]bool{}
+	ancestors, last := pipeline.Ancestors(l.project.Pipeline.Steps), -1
+	var before []bool
 	for _, c := range l.later {
-		step := c.sc.step
-		if before[step] == nil {
-			before[step] = pipeline.Upstream(l.project.Pipeline.Steps, step)
+		if at := l.place[c.sc.step]; at != last {
+			before, last = ancestors(at), at
 		}
 		if root, rest, _ := strings.Cut(c.name, "."); root == "steps" {
-			l.ofStep(c, rest, before[step])
+			l.ofStep(c, rest, before)
 		} else {
-			l.ofAnyStep(c, root, before[step])
+			l.ofAnyStep(c, root, before)
 		}
 	}
 }
 
 // ofStep checks steps.NAME.FACT.
-func (l *loader) ofStep(c checked, rest string, before map[string]bool) {
+func (l *loader) ofStep(c checked, rest string, before []bool) {
 	name, fact, _ := strings.Cut(rest, ".")
 	spec, known := l.spec(name)
 	switch {
@@ -88,13 +88,13 @@ func (l *loader) ofStep(c checked, rest string, before map[string]bool) {
 				hint = fmt.Sprintf("a name with a hyphen is written in brackets: steps[%q].metrics.NAME", step)
 			}
 		}
-		l.report(c.at, "L0121", fmt.Sprintf("%q is not a step", name), hint)
+		l.report(c.at(), "L0121", fmt.Sprintf("%q is not a step", name), hint)
 		return
 	case name == c.sc.step:
-		l.report(c.at, "L0114", fmt.Sprintf("step %q cannot read its own facts: it has not run then", name), "read those of a step before it")
+		l.report(c.at(), "L0114", fmt.Sprintf("step %q cannot read its own facts: it has not run then", name), "read those of a step before it")
 		return
-	case !before[name]:
-		l.report(c.at, "L0114", fmt.Sprintf("step %q does not wait for step %q, so it cannot read what that found out", c.sc.step, name), fmt.Sprintf("add  needs: [%s]", name))
+	case !before[l.place[name]]:
+		l.report(c.at(), "L0114", fmt.Sprintf("step %q does not wait for step %q, so it cannot read what that found out", c.sc.step, name), fmt.Sprintf("add  needs: [%s]", name))
 		return
 	}
 	group, key, _ := strings.Cut(fact, ".")
@@ -102,23 +102,22 @@ func (l *loader) ofStep(c checked, rest string, before map[string]bool) {
 	case slices.Contains(factRoots, group) && key != "":
 		l.writes(c, spec, group)
 	default:
-		l.report(c.at, "L0114", fmt.Sprintf("%q names no fact of a step", c.name), fmt.Sprintf("such as steps.%s.metrics.NAME or steps.%s.values.NAME", name, name))
+		l.report(c.at(), "L0114", fmt.Sprintf("%q names no fact of a step", c.name), fmt.Sprintf("such as steps.%s.metrics.NAME or steps.%s.values.NAME", name, name))
 	}
 }
 
 // ofAnyStep checks a fact that stands alone: some step before has to write it.
-func (l *loader) ofAnyStep(c checked, root string, before map[string]bool) {
-	if len(before) == 0 {
-		l.report(c.at, "L0114", fmt.Sprintf("step %q waits for no step, so there is nothing that writes %s", c.sc.step, c.name), "name the step that does under needs, or one of its outputs under inputs")
+func (l *loader) ofAnyStep(c checked, root string, before []bool) {
+	if !slices.Contains(before, true) {
+		l.report(c.at(), "L0114", fmt.Sprintf("step %q waits for no step, so there is nothing that writes %s", c.sc.step, c.name), "name the step that does under needs, or one of its outputs under inputs")
 		return
 	}
-	var found bool
-	for name := range before {
-		spec, _ := l.spec(name)
-		found = found || writes(spec, root)
+	found := false
+	for i, waited := range before {
+		found = found || waited && writes(l.project.Pipeline.Steps[i], root)
 	}
 	if !found {
-		l.report(c.at, "L0114", fmt.Sprintf("none of the steps before %q writes %s", c.sc.step, c.name), writers[root])
+		l.report(c.at(), "L0114", fmt.Sprintf("none of the steps before %q writes %s", c.sc.step, c.name), writers[root])
 	}
 }
 
@@ -150,7 +149,7 @@ func writes(s pipeline.StepSpec, group string) bool {
 
 func (l *loader) writes(c checked, s pipeline.StepSpec, group string) {
 	if !writes(s, group) {
-		l.report(c.at, "L0114", fmt.Sprintf("step %q never writes %s", s.Name, strings.TrimPrefix(c.name, "steps."+s.Name+".")), writers[group])
+		l.report(c.at(), "L0114", fmt.Sprintf("step %q never writes %s", s.Name, strings.TrimPrefix(c.name, "steps."+s.Name+".")), writers[group])
 	}
 }
 

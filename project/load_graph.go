@@ -97,16 +97,49 @@ type output struct {
 
 // sameOutputs reports two outputs at one path, or one within the other.
 func (l *loader) sameOutputs() {
-	for i, mine := range l.outputs {
-		for _, other := range l.outputs[:i] {
-			if within(mine.path, other.path) || within(other.path, mine.path) {
-				l.report(mine.at, "L0123", fmt.Sprintf("%q is written by step %q too (line %d)", mine.path, other.step, other.at.Line), "each output needs a path of its own")
-				break
-			}
+	at := map[string]output{}    // by path, the first there
+	below := map[string]output{} // by folder, the first that lies in it
+	for _, mine := range l.outputs {
+		if other, clash := meets(mine.path, at, below); clash {
+			l.report(mine.at, "L0123", fmt.Sprintf("%q is written by step %q too (line %d)", mine.path, other.step, other.at.Line), "each output needs a path of its own")
 		}
 		for _, d := range l.project.Datasets {
 			if within(mine.path, d.Source) || within(d.Source, mine.path) {
 				l.report(mine.at, "L0123", fmt.Sprintf("%q lies in the data of %q", mine.path, d.Name), "each output needs a path of its own, such as work/"+path.Base(mine.path))
+			}
+		}
+		if _, taken := at[mine.path]; !taken {
+			at[mine.path] = mine
+		}
+		for dir := range parents(mine.path) {
+			if _, known := below[dir]; known {
+				break // and so are those above it
+			}
+			below[dir] = mine
+		}
+	}
+}
+
+// meets finds an earlier output at a path, around it or in it.
+func meets(p string, at, below map[string]output) (output, bool) {
+	if other, ok := at[p]; ok {
+		return other, true
+	}
+	for dir := range parents(p) {
+		if other, ok := at[dir]; ok {
+			return other, true
+		}
+	}
+	other, ok := below[p]
+	return other, ok
+}
+
+// parents are the folders of a clean path, the nearest first.
+func parents(p string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := strings.LastIndexByte(p, '/'); i > 0; i = strings.LastIndexByte(p[:i], '/') {
+			if !yield(p[:i]) {
+				return
 			}
 		}
 	}

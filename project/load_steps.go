@@ -245,8 +245,10 @@ func (l *loader) notebook(n *StepNode, s *pipeline.StepSpec, sc scope) {
 			return // that it is no object is reported
 		}
 	} else {
-		for name := range l.params {
-			params[name] = "${{ params." + name + " }}"
+		for name, v := range l.params {
+			if params[name] = v; pipeline.Dotted("params." + name) {
+				params[name] = "${{ params." + name + " }}"
+			}
 		}
 	}
 	raw, err := json.Marshal(map[string]any{"path": p, "params": params})
@@ -368,8 +370,10 @@ func (l *loader) made(rel string) bool {
 
 // within reports whether a path is dir or lies below it.
 func within(rel, dir string) bool {
-	return dir != "" && (rel == dir || dir == "." || strings.HasPrefix(rel, dir+"/"))
+	return dir != "" && (rel == dir || dir == "." || len(rel) > len(dir) && rel[len(dir)] == '/' && rel[:len(dir)] == dir)
 }
+
+var outputName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 
 func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
 	if len(n.Outputs.Named.Entries) > maxOutputs {
@@ -383,7 +387,7 @@ func (l *loader) stepFiles(n *StepNode, s *pipeline.StepSpec) {
 			s.Outputs = append(s.Outputs, pipeline.Output{Name: o.Key.Value, Path: p})
 			l.outputs = append(l.outputs, output{s.Name, p, o.Value.At})
 		}
-		if strings.ContainsAny(o.Key.Value, "./ \\") || o.Key.Value == "" {
+		if !outputName.MatchString(o.Key.Value) {
 			l.report(o.Key.At, "L0106", fmt.Sprintf("%q is no name for an output", o.Key.Value), "use letters, digits, _ and -")
 		}
 	}

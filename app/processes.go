@@ -16,6 +16,7 @@ import (
 	"lastro/serve"
 	"lastro/serve/onnx"
 	"lastro/serve/python"
+	beside "lastro/step/service"
 )
 
 // Serve is the data plane's process.
@@ -48,6 +49,18 @@ func (p Paths) serveSocket() string { return filepath.Join(p.Run(), "serve.sock"
 // Supervise is the process that starts and watches the steps of an engine.
 func Supervise(ctx context.Context, control string) error {
 	return process.RunSupervisor(ctx, process.SupervisorOptions{Dir: control, Mask: secret.Mask})
+}
+
+// Beside runs a step's command with its services and returns its exit status.
+func Beside(dir string, out io.Writer) int { return beside.Main(dir, out) }
+
+// besideProgram is how this program is called for that.
+func besideProgram() []string {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return []string{self, "beside"}
 }
 
 // WorkData is the process that holds the data engine.

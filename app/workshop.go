@@ -22,7 +22,7 @@ import (
 func (h *House) engine() *pipeline.Engine {
 	h.engineOnce.Do(func() {
 		h.pipelines = pipeline.NewEngine(pipeline.Options{Store: h.Runs, Blobs: h.Blobs, Tracking: h.tracking(), Clock: h.Clock, Log: h.Log,
-			StateDir: h.Paths.State, Place: h.place(), Open: h.openRun})
+			StateDir: h.Paths.State, Place: h.place(), Open: h.openRun, Observer: h.observer})
 	})
 	return h.pipelines
 }
@@ -77,7 +77,7 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 
 func (h *House) shop(p *project.Project, dir string, code pipeline.Code, data pipeline.Datasets, python pipeline.Runtimes) *pipeline.Workshop {
 	return &pipeline.Workshop{Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{},
-		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Store: h.Paths.Blobs(), Hidden: h.hidden(), Data: h.Data, Champions: championOf{h}, Datasets: p})}
+		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Store: h.Paths.Blobs(), Hidden: h.hidden(), Data: h.Data, Champions: championOf{h}, Datasets: p, Beside: besideProgram()})}
 }
 
 // openRun is the workshop of a run that is under way, with the files that it

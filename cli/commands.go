@@ -55,6 +55,7 @@ type commands struct {
 	Fsck fsckCmd `cmd:"" group:"server" help:"Read all stored content again; name what is damaged or missing."`
 
 	Supervisor supervisorCmd `cmd:"" hidden:"" help:"Start and watch the steps of an engine."`
+	Beside     besideCmd     `cmd:"" hidden:"" help:"Run a step's command with its services."`
 	DataWorker dataWorkerCmd `cmd:"" hidden:"" name:"data-worker" help:"Answer questions about data on standard input."`
 	OnnxWorker onnxWorkerCmd `cmd:"" hidden:"" name:"onnx-worker" help:"Hold one ONNX model."`
 }

@@ -46,6 +46,16 @@ type supervisorCmd struct {
 
 func (c *supervisorCmd) Run(env *Env) error { return app.Supervise(env.Ctx, c.Control) }
 
+type besideCmd struct {
+	Folder string `arg:"" name:"DIR"`
+}
+
+// Run ends as the step's own command did.
+func (c *besideCmd) Run(env *Env) error {
+	os.Exit(app.Beside(c.Folder, env.Stdout))
+	return nil
+}
+
 type dataWorkerCmd struct{}
 
 func (*dataWorkerCmd) Run(env *Env) error { return app.WorkData(env.Ctx, os.Stdin, os.Stdout) }

@@ -13,6 +13,8 @@ import (
 	"lastro/step/command"
 	"lastro/step/compare"
 	"lastro/step/fairness"
+	"lastro/step/notebook"
+	"lastro/step/service"
 	"lastro/step/split"
 )
 
@@ -24,6 +26,7 @@ type Deps struct {
 	Datasets  Datasets
 	Store     string   // absolute: the blobs, which no step can write
 	Hidden    []string // absolute: what a strict step cannot read beside the files of its code
+	Beside    []string // this program as it runs the services of a step: service.Program
 }
 
 // Datasets knows the project's datasets.
@@ -33,9 +36,10 @@ type Datasets interface {
 
 // Kinds returns every step kind.
 func Kinds(d Deps) []pipeline.Kind {
-	run := &command.Kind{Executor: d.Exec, Environ: os.Environ(), Store: d.Store, Hidden: d.Hidden}
+	run := &command.Kind{Executor: d.Exec, Environ: os.Environ(), Store: d.Store, Hidden: d.Hidden, Services: service.Program(d.Beside)}
 	return []pipeline.Kind{
 		run,
+		&notebook.Kind{Command: run},
 		&split.Kind{Engine: d.Data, Datasets: d.Datasets},
 		&compare.Kind{Champions: d.Champions, Runner: run},
 		&fairness.Kind{Engine: d.Data, Datasets: d.Datasets},

@@ -35,14 +35,18 @@ type Actions interface {
 	Deciding(run int64) bool
 	// Plan says what such a run would do.
 	Plan(ctx context.Context, r RunRequest, by lastro.Actor) (*pipeline.Plan, error)
-	CancelRun(ctx context.Context, number int64, by lastro.Actor) error
+	// CancelBecause ends a run; why may be "".
+	CancelBecause(ctx context.Context, number int64, by lastro.Actor, why string) error
+	// RetryRun lets an ended run go on: what did not end well is tried again.
+	RetryRun(ctx context.Context, number int64, by lastro.Actor) error
 	Release(ctx context.Context, environment, model string, version int, by lastro.Actor, why string) (deploy.Release, deploy.Rollout, error)
 	Rollback(ctx context.Context, environment, reason string, by lastro.Actor) (deploy.Release, error)
 	Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error)
 	// Evaluate measures every complete window of an environment now.
 	Evaluate(ctx context.Context, environment string) (monitor.Report, error)
-	// ReadLog returns bytes of what a step printed, from an offset.
-	ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) (text []byte, next int64, err error)
+	// ReadLog returns bytes of what an attempt at a step printed, from an offset;
+	// attempt 0 is the newest one.
+	ReadLog(ctx context.Context, run int64, step string, cell, attempt int, offset int64) (text []byte, next int64, err error)
 	Events(ctx context.Context, after int64, subject lastro.Ref, limit int) ([]lastro.Event, error)
 	// Why explains a version or step in lines for a person.
 	Why(ctx context.Context, ref string) (lineage.Why, error)
@@ -99,6 +103,7 @@ func Routes(d Deps) []auth.Route {
 		route("POST "+v+"/plan", auth.WriteRuns, h.plan),
 		route("GET "+v+"/runs/{run}", auth.ReadRuns, h.showRun),
 		route("POST "+v+"/runs/{run}/cancel", auth.WriteRuns, h.cancelRun),
+		route("POST "+v+"/runs/{run}/retry", auth.WriteRuns, h.retryRun),
 		route("GET "+v+"/runs/{run}/log", auth.ReadRuns, h.readLog),
 		route("GET "+v+"/models", auth.ReadRegistry, h.listModels),
 		route("GET "+v+"/models/{model}", auth.ReadRegistry, h.showModel),

@@ -65,14 +65,33 @@ func (h *handler) showRun(r *http.Request) (any, error) {
 	return doc, err
 }
 
+// CancelRequest is the body of POST /api/v1/runs/{run}/cancel; it may be left out.
+type CancelRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
 func (h *handler) cancelRun(r *http.Request) (any, error) {
 	n, err := number(r, "run")
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"run": n}, h.Actions.CancelRun(r.Context(), n, actor(r))
+	var req CancelRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	return map[string]any{"run": n}, h.Actions.CancelBecause(r.Context(), n, actor(r), req.Reason)
 }
 
+func (h *handler) retryRun(r *http.Request) (any, error) {
+	n, err := number(r, "run")
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"run": n}, h.Actions.RetryRun(r.Context(), n, actor(r))
+}
+
+// readLog answers ?step=train&cell=2&attempt=1&offset=4096 with the text from
+// there and the offset after it; text is "" when there is nothing more yet.
 func (h *handler) readLog(r *http.Request) (any, error) {
 	n, err := number(r, "run")
 	if err != nil {
@@ -81,10 +100,11 @@ func (h *handler) readLog(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	offset, _ := strconv.ParseInt(q.Get("offset"), 10, 64)
 	cell, _ := strconv.Atoi(q.Get("cell"))
+	attempt, _ := strconv.Atoi(q.Get("attempt"))
 	if q.Get("step") == "" {
 		return nil, lastro.Errorf(lastro.EInvalid, "say which step: ?step=NAME")
 	}
-	text, next, err := h.Actions.ReadLog(r.Context(), n, q.Get("step"), cell, max(offset, 0))
+	text, next, err := h.Actions.ReadLog(r.Context(), n, q.Get("step"), cell, attempt, max(offset, 0))
 	return map[string]any{"text": string(text), "next": next}, err
 }
 

@@ -186,8 +186,13 @@ func (s *server) Deciding(run int64) bool {
 	return s.busy[run]
 }
 
-// CancelRun implements api.Actions.
-func (s *server) CancelRun(ctx context.Context, number int64, by lastro.Actor, why string) error {
+// CancelRun ends a run for somebody who gives no reason.
+func (s *server) CancelRun(ctx context.Context, number int64, by lastro.Actor) error {
+	return s.CancelBecause(ctx, number, by, "")
+}
+
+// CancelBecause implements api.Actions.
+func (s *server) CancelBecause(ctx context.Context, number int64, by lastro.Actor, why string) error {
 	text := fmt.Sprintf("cancelled by %s", by)
 	if why = strings.TrimSpace(why); why != "" {
 		text += ": " + why

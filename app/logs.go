@@ -21,21 +21,29 @@ import (
 const logChunk = 256 << 10
 
 // ReadLog implements api.Actions; at most 256 KiB a call.
-func (s *server) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
-	return s.house.ReadLog(ctx, run, step, cell, offset)
+func (s *server) ReadLog(ctx context.Context, run int64, step string, cell, attempt int, offset int64) ([]byte, int64, error) {
+	return s.house.ReadLog(ctx, run, step, cell, attempt, offset)
 }
 
-// ReadLog returns bytes of what the newest attempt of a step printed.
-func (h *House) ReadLog(ctx context.Context, run int64, step string, cell int, offset int64) ([]byte, int64, error) {
+// ReadLog returns bytes of what an attempt at a step printed; attempt 0 is the
+// newest one.
+func (h *House) ReadLog(ctx context.Context, run int64, step string, cell, attempt int, offset int64) ([]byte, int64, error) {
 	attempts, err := h.Attempts(ctx, run, step, cell)
 	if err != nil {
 		return nil, 0, err
 	}
-	printed, err := h.Printed(ctx, attempts[len(attempts)-1])
-	if err != nil {
+	row := attempts[len(attempts)-1]
+	if attempt != 0 {
+		i := slices.IndexFunc(attempts, func(s pipeline.StepRun) bool { return s.Attempt == attempt })
+		if i < 0 {
+			return nil, 0, lastro.Errorf(lastro.ENotFound, "step %q of run #%d has no attempt %d", step, run, attempt)
+		}
+		row = attempts[i]
+	}
+	if row, err = h.Printed(ctx, row); err != nil {
 		return nil, 0, err
 	}
-	return h.ReadAttempt(printed, offset)
+	return h.ReadAttempt(row, offset)
 }
 
 // Attempts returns the attempts at a step or cell in their order; cell 0 of a

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -201,7 +202,8 @@ func (s *server) settle(ctx context.Context) error {
 	if p.Model == nil {
 		return nil
 	}
-	runs, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: p.Name, Limit: 1})
+	runs, err := h.Runs.Runs(ctx, pipeline.RunFilter{Project: p.Name, Limit: 10})
+	runs = slices.DeleteFunc(runs, func(r pipeline.Run) bool { return !registers(r) })
 	if err != nil || len(runs) == 0 || runs[0].State != pipeline.Succeeded {
 		return err
 	}

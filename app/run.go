@@ -135,7 +135,7 @@ func (h *House) conclude(ctx context.Context, run pipeline.Run, p *project.Proje
 		h.Log.Warn("digests of unchanged files were not kept", "err", err)
 	}
 	out := RunResult{Run: run}
-	if run.State == pipeline.Succeeded && !run.Options.Untrusted {
+	if run.State == pipeline.Succeeded && registers(run) {
 		if err := h.promote(ctx, &out, p, actor); err != nil {
 			return out, err
 		}

@@ -95,7 +95,7 @@ func run(ctx context.Context, sig *signals, args []string, stdout, stderr io.Wri
 		}
 	}
 	if err == nil {
-		sig.cause = func() error { return env.interrupted() }
+		sig.because(env.interrupted)
 		err = parsed.Run(env)
 	}
 	return fail(env, err)

@@ -17,16 +17,20 @@ func submit(env *Env, server *app.Client, req app.RunRequest) error {
 	var queued struct {
 		Run int64 `json:"run"`
 	}
-	body := requestBody(req)
-	started := time.Now()
-	if err := server.Post(env.Ctx, "/runs", body, &queued); err != nil {
+	if err := server.Post(env.Ctx, "/runs", requestBody(req), &queued); err != nil {
 		return err
 	}
+	return followToEnd(env, server, queued.Run)
+}
+
+// followToEnd shows a run of the server to its end and prints its result.
+func followToEnd(env *Env, server *app.Client, run int64) error {
 	show := newProgress(env)
-	doc, err := followRun(env, server, queued.Run, show)
+	started := time.Now()
+	doc, err := followRun(env, server, run, show)
 	show.close()
 	if errors.Is(err, env.Ctx.Err()) && env.Ctx.Err() != nil {
-		env.note("run #%d goes on at %s/runs/%d", queued.Run, server.URL(), queued.Run)
+		env.note("run #%d goes on at %s/runs/%d; lastro cancel %d ends it", run, server.URL(), run, run)
 		return err
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func runOnce(env *Env, req app.RunRequest) error {
 	req.Notes, req.Working, req.Observer = show.note, show.working, show
 	return env.writing("run", p, func(h *app.House) error {
 		started := time.Now()
-		out, err := h.Run(env.Ctx, req)
+		out, err := draining(env, h, func(env *Env) (app.RunResult, error) { return h.Run(env.Ctx, req) })
 		show.close()
 		if err != nil {
 			return err
@@ -103,13 +104,13 @@ func finish(env *Env, out app.RunResult, took time.Duration) error {
 		return failedRun(env, out, took)
 	}
 	printDecision(env, out)
-	cached := 0
-	for _, s := range out.Steps {
+	cached, steps := 0, lastAttempts(out.Steps)
+	for _, s := range steps {
 		if s.State == pipeline.Cached {
 			cached++
 		}
 	}
-	env.say("%s run #%d succeeded in %s   %d of %d steps from the cache", env.Out.style("succeeded", "✓"), out.Run.Number, seconds(took), cached, len(out.Steps))
+	env.say("%s run #%d succeeded in %s   %d of %d steps from the cache", env.Out.style("succeeded", "✓"), out.Run.Number, seconds(took), cached, len(steps))
 	if err == nil && out.Version != nil {
 		env.say("\nNext")
 		env.say("  lastro why %s@%d", out.Version.Model, out.Version.Number)
@@ -146,10 +147,19 @@ func outcomeMark(env *Env, o gate.Outcome) string {
 	return env.Out.style(state, symbol(state)+" "+string(o))
 }
 
+// lastAttempts leaves out attempts that were followed by another one.
+func lastAttempts(steps []pipeline.StepRun) []pipeline.StepRun {
+	newest := map[string]int{}
+	for _, s := range steps {
+		newest[cellTitle(s)] = max(newest[cellTitle(s)], s.Attempt)
+	}
+	return slices.DeleteFunc(slices.Clone(steps), func(s pipeline.StepRun) bool { return s.Attempt < newest[cellTitle(s)] })
+}
+
 // failedRun prints the last lines of what failed, and where to look.
 func failedRun(env *Env, out app.RunResult, took time.Duration) error {
 	first := ""
-	for _, s := range out.Steps {
+	for _, s := range lastAttempts(out.Steps) {
 		if s.State != pipeline.Failed && s.State != pipeline.Errored {
 			continue
 		}
@@ -164,7 +174,8 @@ func failedRun(env *Env, out app.RunResult, took time.Duration) error {
 	if first != "" {
 		env.note("\nNext")
 		env.note("  lastro logs %d %s   all that it printed", out.Run.Number, first)
-		env.note("  lastro run   try again; what succeeded stays cached")
+		env.note("  lastro shell %d %s  look inside: the same files and environment, before the command", out.Run.Number, first)
+		env.note("  lastro run   try again with the files as they are then; what succeeded stays cached")
 	}
 	env.say("%s run #%d %s after %s: %s", env.Out.style(string(out.Run.State), symbol(string(out.Run.State))), out.Run.Number, out.Run.State, seconds(took), out.Run.Reason)
 	return reported{out.Run.Err()}

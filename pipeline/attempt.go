@@ -48,6 +48,9 @@ func (a *attempt) carry(ctx context.Context, inherited bool) {
 	if err == nil {
 		err = a.resolve(ctx)
 	}
+	if err != nil && inherited && a.plan != nil && a.w.ctx.Err() == nil { // it still runs, and nobody would stop it
+		a.r.plan.shop.end(context.WithoutCancel(ctx), a.row, why(ctx), a.r.e.o.Log)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		a.interrupted(ctx)

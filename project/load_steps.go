@@ -259,6 +259,10 @@ func (l *loader) notebook(n *StepNode, s *pipeline.StepSpec, sc scope) {
 	if s.Code != nil && !slices.Contains(s.Code, p) {
 		s.Code = append(s.Code, p)
 	}
+	// The executed copy is an output, wherever the file wants it.
+	if !slices.ContainsFunc(s.Outputs, func(o pipeline.Output) bool { return o.Name == "notebook" }) {
+		s.Outputs = append(s.Outputs, pipeline.Output{Name: "notebook", Path: "work/" + s.Name + ".ipynb"})
+	}
 }
 
 func (l *loader) hasProblemIn(line int) bool {

@@ -48,11 +48,19 @@ func summaryHTML(source string) (html template.HTML, longer bool) {
 	return template.HTML(b.String()), longer
 }
 
-// tooDeep finds lines that open more quotes or lists than a person writes: a
-// parser's work grows with the square of them.
+// tooDeep finds what no person writes and a parser's work grows with the
+// square of: very long lines, lines that open many quotes or lists, and
+// paragraphs of little but brackets and stars.
 func tooDeep(source string) bool {
+	marks := 0
 	for line := range strings.Lines(source) {
-		if len(line) > 50 && strings.Count(line[:50], ">")+strings.Count(line[:50], "- ")+strings.Count(line[:50], "[") > 20 {
+		if strings.TrimSpace(line) == "" {
+			marks = 0
+			continue
+		}
+		marks += strings.Count(line, "[") + strings.Count(line, "*") + strings.Count(line, "_")
+		head := line[:min(len(line), 50)]
+		if marks > 3000 || len(line) > 10_000 || strings.Count(head, ">")+strings.Count(head, "- ")+strings.Count(head, "[") > 20 {
 			return true
 		}
 	}

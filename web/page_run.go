@@ -42,7 +42,15 @@ type runPage struct {
 const maxFound = 200
 
 // trouble is why a run ended badly, with what to do next.
-type trouble struct{ What, Hint, Command string }
+type trouble struct {
+	What, Hint, Command string
+	Last                []logLine // what the step printed last
+	step                string
+	cell                int
+}
+
+// lastWords is how many lines of the log stand beside the trouble.
+const lastWords = 6
 
 type factRow struct{ Step, Name, Value string }
 
@@ -69,6 +77,9 @@ func (p *Pages) run(r *http.Request, l Lang) (string, page, error) {
 	body.Trouble = troubleOf(run, steps)
 	if body.Step, err = p.panel(r, l, run, groups); err != nil {
 		return "", page{}, err
+	}
+	if s := body.Step; s != nil && s.Now.Step == body.Trouble.step && s.Now.Cell == body.Trouble.cell {
+		body.Trouble.Last = s.Log.Lines[max(0, len(s.Log.Lines)-lastWords):]
 	}
 	if body.Became, err = p.versionsOf(r.Context(), run.Number); err != nil {
 		return "", page{}, err
@@ -179,7 +190,7 @@ func troubleOf(run pipeline.Run, steps []pipeline.StepRun) trouble {
 		if s.State != pipeline.Failed && s.State != pipeline.Errored || !run.State.Ended() {
 			continue
 		}
-		t := trouble{Command: fmt.Sprintf("lastro logs %d %s", run.Number, s.Step)}
+		t := trouble{Command: fmt.Sprintf("lastro logs %d %s", run.Number, s.Step), step: s.Step, cell: s.Cell}
 		if s.Cell > 0 {
 			t.Command += fmt.Sprintf("[%d]", s.Cell)
 		}

@@ -41,11 +41,11 @@ func (p *Pages) cancelRun(w http.ResponseWriter, r *http.Request) {
 	p.acted(w, r, number, err)
 }
 
-// retryRun does again what did not succeed and shows the run that does it.
+// retryRun lets a run try again what did not end well and shows it again.
 func (p *Pages) retryRun(w http.ResponseWriter, r *http.Request) {
 	number, err := runNumber(r)
 	if err == nil {
-		number, err = p.Retry(r.Context(), number, auth.IdentityOf(r.Context()).Actor)
+		err = p.Retry(r.Context(), number, auth.IdentityOf(r.Context()).Actor)
 	}
 	p.acted(w, r, number, err)
 }

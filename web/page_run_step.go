@@ -134,7 +134,10 @@ func (p *Pages) used(l Lang, g *stepGroup, s pipeline.StepRun) []pair {
 	limits := g.Spec.Limits
 	if s.CPUSeconds > 0 {
 		cpu := l.Span(spanOf(s.CPUSeconds))
-		if took := p.lasted(s.StartedAt, s.EndedAt).Seconds(); took > 0 {
+		if s.CPUSeconds < 1 {
+			cpu = l.Num(s.CPUSeconds, 2) + " s"
+		}
+		if took := p.lasted(s.StartedAt, s.EndedAt).Seconds(); took >= 1 {
 			cpu += " · " + l.T("run.processors", l.Num(s.CPUSeconds/took, 1))
 		}
 		if limits.CPU > 0 {

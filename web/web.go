@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -56,10 +57,10 @@ type Deps struct {
 	OpenLog func(ctx context.Context, s pipeline.StepRun) (io.ReadSeekCloser, error)
 	// Files holds what runs read and made; nil = nothing can be downloaded.
 	Files Files
-	// Cancel stops a run, Retry does again what did not succeed and returns the
-	// run that does it. Where one is nil its button is missing.
+	// Cancel stops a run, Retry lets one that has ended try again what did not end
+	// well. Where one is nil its button is missing.
 	Cancel func(ctx context.Context, run int64, by lastro.Actor) error
-	Retry  func(ctx context.Context, run int64, by lastro.Actor) (int64, error)
+	Retry  func(ctx context.Context, run int64, by lastro.Actor) error
 	Log    *slog.Logger
 }
 
@@ -94,13 +95,28 @@ type page struct {
 	Lang    Lang
 	Project string
 	Version string
-	Path    string // of the request, for the language links
-	Refresh int    // seconds after which the page asks again; 0 = never
+	Path    string // of the request
+	query   url.Values
+	Refresh int // seconds after which the page asks again; 0 = never
 	Body    any
 }
 
 // T translates; see lang.go.
 func (p page) T(key string, args ...any) string { return p.Lang.T(key, args...) }
+
+// kept are the values of a query that say what a page shows, and no secret.
+var kept = []string{"step", "cell", "attempt", "from", "rows", "before", "follow"}
+
+// In is the address of this page in another language.
+func (p page) In(lang string) string {
+	q := url.Values{}
+	for _, key := range kept {
+		if v := p.query.Get(key); v != "" {
+			q.Set(key, v)
+		}
+	}
+	return with(&url.URL{Path: p.Path, RawQuery: q.Encode()}, "lang", lang)
+}
 
 // Said marks words from the record, which are always English, for readers of
 // another language.
@@ -137,7 +153,7 @@ func (p *Pages) handle(f show) http.HandlerFunc {
 }
 
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, pg page, l Lang) {
-	pg.Lang, pg.Project, pg.Version, pg.Path = l, p.Project, p.Version, r.URL.Path
+	pg.Lang, pg.Project, pg.Version, pg.Path, pg.query = l, p.Project, p.Version, r.URL.Path, r.URL.Query()
 	var buf bytes.Buffer
 	if err := p.templates[name].ExecuteTemplate(&buf, "frame", pg); err != nil {
 		p.Log.ErrorContext(r.Context(), "page failed", "page", name, "err", err)

@@ -451,6 +451,7 @@ func (a *attempt) end(ctx context.Context, res Result, err error) {
 	}
 	// Some metric is NaN at times: no rule can compare it, so it is missing.
 	maps.DeleteFunc(s.Facts, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+	a.hide()
 	s.EndedAt = a.r.e.o.Clock.Now()
 	a.room.free() // what is left is waiting for the disk
 	a.w.complete(*s, func() { a.tidy(ctx) })

@@ -17,7 +17,7 @@ import (
 // collect reads metrics and reports and keeps the declared outputs. Of a step
 // that did not end well it reads what there is, for people, and keeps nothing.
 func (a *attempt) collect(ctx context.Context, err error) error {
-	c := collector{job: a.job, blobs: a.r.e.o.Blobs, row: &a.row, find: a.written, lenient: err != nil}
+	c := collector{job: a.job, blobs: a.r.e.o.Blobs, row: &a.row, find: a.written, lenient: err != nil, mask: a.mask()}
 	if cerr := c.collect(ctx); err == nil {
 		err = cerr
 	}

@@ -48,9 +48,10 @@ type Options struct {
 // Workshop is what the engine needs to work on the runs of one project.
 type Workshop struct {
 	Kinds    []Kind
-	Datasets Datasets // nil = there are none
-	Runtimes Runtimes // nil = there are none
-	Secrets  Secrets  // nil = there are none
+	Datasets Datasets                                       // nil = there are none
+	Runtimes Runtimes                                       // nil = there are none
+	Secrets  Secrets                                        // nil = there are none
+	Mask     func(values []string) func(text string) string // hides secrets in what is kept of a step; nil only without Secrets
 	Eval     Evaluator
 	Code     Code   // the files that are planned, or were
 	Project  string // absolute path of the project's root

@@ -94,11 +94,14 @@ func (c collector) plot(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ParsePlot(file, raw); err != nil {
-		return err
-	}
 	p, err := c.find(file, "plot")
 	if err != nil {
+		return err
+	}
+	if p, raw, err = c.maskedCopy(p, raw); err != nil {
+		return err
+	}
+	if _, err := ParsePlot(file, raw); err != nil {
 		return err
 	}
 	d, size, err := c.blobs.PutPath(ctx, p)

@@ -221,12 +221,17 @@ func (h *House) codeDir(ctx context.Context, req RunRequest) (string, error) {
 	return h.checkout(ctx, req.Commit)
 }
 
-// gitOf is what a run of a commit says of it.
-func (h *House) gitOf(ctx context.Context, req RunRequest) pipeline.Git {
-	g := pipeline.Git{Commit: req.Commit}
-	g.Branch, _ = req.Event["branch"].(string)
+// gitOf is what a run of a commit says of it; the branch is the folder's where
+// the cause names none.
+func (h *House) gitOf(ctx context.Context, req RunRequest, folder pipeline.Git) pipeline.Git {
+	g := pipeline.Git{Commit: req.Commit, Branch: folder.Branch, Author: folder.Author}
+	if branch, ok := req.Event["branch"].(string); ok {
+		g.Branch = branch
+	}
 	if r, err := h.repositoryOf(ctx, req.Commit); err == nil {
-		g.Author, _ = r.Author(ctx, req.Commit)
+		if author, err := r.Author(ctx, req.Commit); err == nil {
+			g.Author = author
+		}
 	}
 	return g
 }

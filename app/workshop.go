@@ -56,14 +56,16 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 	}
 	w := &workshop{project: p, git: h.git(ctx)}
 	var err error
-	if req.Commit != "" && (req.Base != "" || req.Commit != w.git.Commit || len(w.git.Changed) > 0) {
-		if dir, err = h.codeDir(ctx, req); err != nil {
-			return nil, err
+	if req.Commit != "" {
+		if req.Base != "" || req.Commit != w.git.Commit || len(w.git.Changed) > 0 {
+			if dir, err = h.codeDir(ctx, req); err != nil {
+				return nil, err
+			}
 		}
 		if w.project, err = project.Load(dir); err != nil {
 			return nil, err
 		}
-		w.git = h.gitOf(ctx, req)
+		w.git = h.gitOf(ctx, req, w.git)
 	}
 	tree, err := source.Open(ctx, dir, h.known)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"lastro"
@@ -196,6 +197,9 @@ func troubleOf(run pipeline.Run, steps []pipeline.StepRun) trouble {
 		}
 		if s.Error != nil {
 			t.What, t.Hint = s.Error.Msg, s.Error.Hint
+			if strings.Contains(t.Hint, t.Command) {
+				t.Hint = "" // the command stands below
+			}
 		}
 		return t
 	}

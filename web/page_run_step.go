@@ -137,7 +137,7 @@ func (p *Pages) used(l Lang, g *stepGroup, s pipeline.StepRun) []pair {
 		if s.CPUSeconds < 1 {
 			cpu = l.Num(s.CPUSeconds, 2) + " s"
 		}
-		if took := p.lasted(s.StartedAt, s.EndedAt).Seconds(); took >= 1 {
+		if took := p.lasted(s.StartedAt, s.EndedAt).Seconds(); took > 0 && s.CPUSeconds >= 1 {
 			cpu += " · " + l.T("run.processors", l.Num(s.CPUSeconds/took, 1))
 		}
 		if limits.CPU > 0 {

@@ -111,18 +111,16 @@ func endOf(earlier []pipeline.StepRun, s pipeline.StepRun) time.Time {
 
 func (p *Pages) attemptRow(l Lang, run pipeline.Run, g *stepGroup, s pipeline.StepRun, ready time.Time, total time.Duration) stepRow {
 	row := stepRow{Title: stepTitle(s), State: s.State, Reason: s.Reason, Attempt: s.Attempt, Took: "–", Link: stepLink(run.Number, s.Step, s.Cell, attemptOf(g, s))}
-	if s.StartedAt.IsZero() {
+	if s.StartedAt.IsZero() || s.State == pipeline.Skipped {
 		row.Bar = gantt(0, 0, 0, 0, "")
 		return row
 	}
 	took := p.lasted(s.StartedAt, s.EndedAt)
-	if s.State != pipeline.Skipped {
-		row.Took = l.Span(took)
-	}
+	row.Took = l.Span(took)
 	at := func(t time.Time) float64 { return t.Sub(run.StartedAt).Seconds() }
 	start := at(s.StartedAt)
 	wait := start
-	if !ready.IsZero() && ready.Before(s.StartedAt) && s.State != pipeline.Cached && s.State != pipeline.Skipped {
+	if !ready.IsZero() && ready.Before(s.StartedAt) && s.State != pipeline.Cached {
 		wait = at(ready)
 	}
 	if waited := s.StartedAt.Sub(ready); wait < start && waited >= time.Second {

@@ -276,7 +276,7 @@ func (a *attempt) reattach(ctx context.Context) {
 		}
 		defer a.log.Close()
 		a.r.observe(a.row)
-		if err := a.describe(ctx); err == nil {
+		if err := a.describe(context.WithoutCancel(ctx)); err == nil { // a cancelled run's step is found first, then stopped
 			found := false
 			stop := a.follow()
 			res, err := a.run(ctx, func(ctx context.Context) (res Result, err error) {
@@ -297,7 +297,7 @@ func (a *attempt) reattach(ctx context.Context) {
 		}
 	}
 	const why = "lastro ended while it ran"
-	a.r.plan.shop.end(ctx, a.row, "lost: "+why, a.r.e.o.Log)
+	a.r.plan.shop.end(context.WithoutCancel(ctx), a.row, "lost: "+why, a.r.e.o.Log)
 	a.w.complete(a.row.lost(why, a.r.e.o.Clock.Now()))
 }
 

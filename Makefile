@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lastro
 # Named by its content, so that two checkouts with the same packages share it and others do not disturb each other.
 TESTPY := $(CACHE)/test-python-$(shell sha256sum tools/requirements-test.txt | cut -c1-12)
+BENCHPY := $(CACHE)/bench-python-$(shell sha256sum tools/requirements-bench.txt | cut -c1-12)
 export LASTRO_TEST_PYTHON := $(TESTPY)/bin/python
 export CGO_ENABLED := 1
 # uv, installed beside the test packages, makes environments in a tenth of the time that pip needs.
@@ -42,8 +43,17 @@ lint: setup ## go vet, staticcheck, govulncheck, gofmt
 	go tool staticcheck ./...
 	@tools/vulncheck.sh
 
-bench: build python ## the figures, beside their peers
-	$(TESTPY)/bin/python bench/bench.py
+$(BENCHPY)/.complete:
+	@echo "make's and lastro's peers, once …"
+	@rm -rf $(BENCHPY) && $(PYTHON) -m venv $(BENCHPY)
+	@$(BENCHPY)/bin/python -m pip -q install -r tools/requirements-bench.txt && touch $@
+
+bench: build python $(BENCHPY)/.complete ## the figures, beside their peers (BENCH="steps --short" for a part)
+	@mkdir -p build/bench && go build -trimpath -o build/bench/ ./bench/...
+	BENCH_PEERS=$(BENCHPY) $(TESTPY)/bin/python bench/bench.py $(BENCH)
+
+torture: build python ## the long form of the tests that kill, cut off and fill up (hours)
+	LASTRO_TORTURE=1 go test -timeout 12h -count 1 ./blob/... ./exec/... ./pipeline/... ./source/... ./store/... ./trigger/... ./app/... ./e2e/...
 
 schema: ## rewrite schema/lastro.schema.json from the Go types
 	go test ./project -run Schema -update
@@ -51,4 +61,4 @@ schema: ## rewrite schema/lastro.schema.json from the Go types
 clean: ## remove what make made here
 	rm -rf bin build
 
-.PHONY: help setup build python demo test lint bench schema clean
+.PHONY: help setup build python demo test torture lint bench schema clean

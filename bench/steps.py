@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs of `echo x > out`: lastro beside make, ninja and DVC."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from common import ENV, LASTRO, cached, call, git, peer, project, ratio, runs, single, spread
+
+
+def graph(wide, deep):
+    """Name, name of the step before ('' = none) and output of each step."""
+    for d in range(deep):
+        for w in range(wide):
+            yield f"s{w}-{d}", f"s{w}-{d - 1}" if d else "", f"out{w}-{d}"
+
+
+def pipeline(wide, deep):
+    lines = ["version: 1", "name: wide", "steps:"]
+    for name, before, out in graph(wide, deep):
+        needs = f"inputs: [{before}.o], " if before else ""
+        lines.append(f"  {name}: {{run: 'echo x > {out}', {needs}outputs: {{o: {out}}}, code: []}}")
+    return "\n".join(lines) + "\n"
+
+
+class Make:
+    jobs = f"-j{os.cpu_count()}"
+
+    def __init__(self, folder, wide, deep):
+        self.folder, self.steps = folder, wide * deep
+        folder.mkdir()
+        last = " ".join(out for name, _, out in graph(wide, deep) if name.endswith(f"-{deep - 1}"))
+        rules = ["SHELL := /bin/sh", "all: " + last]
+        outs = {name: out for name, _, out in graph(wide, deep)}
+        rules += [f"{out}: {outs.get(before, '')}\n\t@echo x > $@" for _, before, out in graph(wide, deep)]
+        (folder / "Makefile").write_text("\n".join(rules) + "\n")
+
+    def clear(self):
+        for f in self.folder.glob("out*"):
+            f.unlink()
+
+    def run(self):
+        took, _ = call("make", self.jobs, cwd=self.folder)
+        if len(list(self.folder.glob("out*"))) != self.steps:
+            sys.exit("bench: make did not make all")
+        return took
+
+
+class Ninja(Make):
+    def __init__(self, folder, wide, deep):
+        super().__init__(folder, wide, deep)
+        outs = {name: out for name, _, out in graph(wide, deep)}
+        lines = ["rule echo", "  command = echo x > $out"]
+        lines += [f"build {out}: echo {outs.get(before, '')}" for _, before, out in graph(wide, deep)]
+        (folder / "build.ninja").write_text("\n".join(lines) + "\n")
+
+    def clear(self):
+        super().clear()
+        (self.folder / ".ninja_log").unlink(missing_ok=True)
+
+    def run(self):
+        return call(peer("ninja"), self.jobs, cwd=self.folder)[0]
+
+
+class Dvc:
+    def __init__(self, folder, wide, deep):
+        self.folder = folder
+        folder.mkdir()
+        outs = {name: out for name, _, out in graph(wide, deep)}
+        stages = {name: {"cmd": f"echo x > {out}", "deps": [outs[before]] if before else [], "outs": [out]} for name, before, out in graph(wide, deep)}
+        (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))  # YAML reads JSON
+        git(folder)
+        call(peer("dvc"), "init", "-q", cwd=folder)
+
+    def clear(self):
+        for f in self.folder.glob("out*"):
+            f.unlink()
+        (self.folder / "dvc.lock").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".dvc/cache", ignore_errors=True)
+
+    def run(self):
+        return call(peer("dvc"), "repro", "-q", cwd=self.folder)[0]
+
+
+def measured(tool, n):
+    """First and unchanged runs."""
+    first, again = [], []
+    for _ in range(n):
+        tool.clear()
+        first.append(tool.run())
+        again.append(tool.run())
+    return spread(first), spread(again)
+
+
+def ours(scratch, wide, deep, n):
+    p, steps = project(scratch / f"lastro-{wide}x{deep}", pipeline(wide, deep)), wide * deep
+    first, again = [], []
+    for _ in range(n):
+        took, out = call(LASTRO, "run", "--no-cache", cwd=p)
+        cached(out, (0, steps))
+        first.append(took)
+        took, out = call(LASTRO, "run", cwd=p)
+        cached(out, (steps, steps))
+        again.append(took)
+    return spread(first), spread(again)
+
+
+def beside(scratch, wide, deep, n, target_again, peers):
+    steps = wide * deep
+    first, again = ours(scratch, wide, deep, n)
+    start = spread([call(LASTRO, "--version")[0] for _ in range(n)])
+    yield f"{steps:,} steps, {wide} wide and {deep} deep", first
+    yield f"  the same {steps:,} steps, all cached", again
+    yield "  that without the start of the program", tuple(max(a - s, 0) for a, s in zip(again, start)), target_again
+    for name, tool in peers:
+        if not peer(name):
+            yield f"  {name} is not here", single(0)
+            continue
+        theirs, theirs_again = measured(tool(scratch / f"{name}-{wide}x{deep}", wide, deep), max(1, n if name != "dvc" else 1))
+        yield f"  the same with {name}", theirs
+        yield f"  ratio to {name}", ratio(first, theirs), 3 if name == "make" else "", "x"
+        yield f"  {name} with nothing to do", theirs_again
+        yield f"  ratio to {name} with nothing to do", ratio(again, theirs_again), "", "x"
+
+
+MATRIX = """version: 1
+name: matrix
+steps:
+  train:
+    run: "true"
+    code: []
+    matrix: {a: %s, b: %s}
+"""
+
+
+def matrix(scratch, side):
+    """Planning side x side cells: wall time and peak memory of `lastro run --dry-run`."""
+    values = json.dumps(list(range(side)))
+    p = project(scratch / "matrix", MATRIX % (values, values))
+    times, rss = [], 0
+    for _ in range(runs(3)):
+        began = time.perf_counter()
+        with open(os.devnull, "w") as null:
+            child = subprocess.Popen([LASTRO, "run", "--dry-run", "--json"], cwd=p, env=ENV, stdout=null, stderr=subprocess.PIPE)
+            problems = child.stderr.read()
+            _, status, usage = os.wait4(child.pid, 0)
+        times.append(time.perf_counter() - began)
+        if status != 0:
+            sys.exit(f"bench: plan of a matrix: {problems.decode()}")
+        rss = max(rss, usage.ru_maxrss / 1024)
+    return spread(times), rss
+
+
+def rows(scratch):
+    n = runs(5)
+    yield from beside(scratch, 10, 10, n, 30, [("make", Make), ("ninja", Ninja), ("dvc", Dvc)])
+    yield from beside(scratch, 25, 40, runs(3), 150, [("make", Make), ("ninja", Ninja)])
+    took, rss = matrix(scratch, 100)
+    yield "10,000 cells of a matrix, planned", took, 1000
+    yield "  memory at its peak", single(rss), 300, "MB"

@@ -56,6 +56,7 @@ type House struct {
 	// trackOnce starts the door through which steps reach tracking.
 	trackOnce sync.Once
 	trackErr  error
+	maskers   sync.Map   // of steps that hold secrets now: tracker -> *secret.Masker
 	running   sync.Mutex // one run is planned, or decided on, at a time
 
 	engineOnce sync.Once

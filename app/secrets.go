@@ -49,6 +49,9 @@ func (s runSecrets) Values(ctx context.Context, names []string) (map[string]stri
 	return s.Service.Values(ctx, names, s.trusted)
 }
 
+// maskSecrets hides values in what is kept of a step.
+func maskSecrets(values []string) func(text string) string { return secret.NewMasker(values).String }
+
 // Vault acts on this state directory in the name of an actor.
 func (h *House) Vault(by lastro.Actor) Vault { return localVault{h.Secrets, by} }
 

@@ -36,6 +36,7 @@ func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
+	t.h.hideFrom(j)
 	life := 25 * time.Hour
 	if j.Step.Timeout > 0 {
 		life = j.Step.Timeout + 5*time.Minute
@@ -84,6 +85,7 @@ func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State
 	if err := t.h.Auth.EndStep(ctx, runName(j), j.Step.Name, cellName(j)); err != nil {
 		return nil, err
 	}
+	t.h.maskers.Delete(trackerOf(j))
 	if state != pipeline.Succeeded {
 		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, track.Failed); err != nil {
 			return nil, err
@@ -112,7 +114,7 @@ func (h *House) serveTracking() error {
 }
 
 func (h *House) startTracking() error {
-	handler, err := auth.Handler(h.mlflowRoutes(), auth.Options{Service: h.Auth, Log: h.Log, Refuse: mlflow.Refuse, Loopback: true})
+	handler, err := auth.Handler(h.masked(h.mlflowRoutes()), auth.Options{Service: h.Auth, Log: h.Log, Refuse: mlflow.Refuse, Loopback: true})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 }
 
 func (h *House) shop(p *project.Project, dir string, code pipeline.Code, data pipeline.Datasets, python pipeline.Runtimes) *pipeline.Workshop {
-	return &pipeline.Workshop{Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{},
+	return &pipeline.Workshop{Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{}, Mask: maskSecrets,
 		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Store: h.Paths.Blobs(), Hidden: h.hidden(), Data: h.Data, Champions: championOf{h}, Datasets: p, Beside: besideProgram()})}
 }
 

@@ -333,16 +333,18 @@ func (a *attempt) describe(ctx context.Context) error {
 		Dir: r.work.path(*s), Scratch: r.work.scratch(*s), Project: r.plan.shop.Project, Strict: r.plan.Options.Strict,
 		Inputs: jobInputs(c), Outputs: spec.Outputs, Params: r.plan.Spec.Params, Vars: vars, Runtime: c.runtime,
 		Log: a.log, LogPath: a.log.Name()}
+	if len(spec.Secrets) > 0 { // before tracking, which hides them
+		if a.job.Secrets, err = secretValues(ctx, r.plan, spec); err != nil {
+			return err
+		}
+	}
 	if t := r.e.o.Tracking; t != nil {
 		if a.job.Env, err = t.Begin(ctx, a.job); err != nil {
 			return fmt.Errorf("open tracking: %w", err)
 		}
 	}
 	a.job.Env = append(a.job.Env, SummaryVar+"="+a.job.SummaryPath(), OutputVar+"="+a.job.OutputPath())
-	if len(spec.Secrets) > 0 {
-		a.job.Secrets, err = secretValues(ctx, r.plan, spec)
-	}
-	return err
+	return nil
 }
 
 // prepare makes the workspace: code, inputs, and folders for what is written.

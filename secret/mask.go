@@ -59,8 +59,8 @@ func (m *Masker) Bytes(b []byte) []byte {
 // String is Bytes for text.
 func (m *Masker) String(s string) string { return string(m.Bytes([]byte(s))) }
 
-// JSON masks the strings, keys and numbers of a document, which stays one: a
-// number with a value in it becomes a string. What is no JSON is masked as text.
+// JSON masks the strings and keys of a document, which stays one, and makes
+// numbers that are a value strings. What is no JSON is masked as text.
 func (m *Masker) JSON(raw json.RawMessage) json.RawMessage {
 	if m.a == nil || len(raw) == 0 {
 		return raw
@@ -91,8 +91,8 @@ func (m *Masker) value(v any) (any, bool) {
 		s := m.String(v)
 		return s, s != v
 	case json.Number:
-		if s := m.String(v.String()); s != v.String() {
-			return s, true
+		if m.String(v.String()) == stars {
+			return stars, true
 		}
 	case []any:
 		for i := range v {

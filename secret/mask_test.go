@@ -148,7 +148,7 @@ func TestMaskChunks(t *testing.T) {
 func TestMaskJSON(t *testing.T) {
 	m := secret.NewMasker([]string{"nabcd", "12345678", "hunter2x"})
 	for in, want := range map[string]string{
-		`{"a":"\nabcd","n":12345678,"m":1234567,"hunter2x":["xhunter2x",null,true]}`: `{"***":["x***",null,true],"a":"\nabcd","m":1234567,"n":"***"}`,
+		`{"a":"\nabcd","n":12345678,"m":112345678,"hunter2x":["xhunter2x",null,true]}`: `{"***":["x***",null,true],"a":"\nabcd","m":112345678,"n":"***"}`,
 		`{"a":  1.50}`: `{"a":  1.50}`,
 		`not hunter2x`: `not ***`,
 	} {

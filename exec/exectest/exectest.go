@@ -374,7 +374,7 @@ func invalidTask(t *testing.T, b *bench) {
 
 func timeouts(t *testing.T, b *bench) {
 	task := b.task("late", "trap 'echo asked; exit 0' TERM; sleep 60 & wait")
-	task.Timeout = 100 * time.Millisecond
+	task.Timeout = 400 * time.Millisecond
 	e := b.run(task)
 	if e.Reason != exec.Timeout || e.OK() {
 		t.Errorf("%+v", e)

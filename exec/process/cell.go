@@ -17,7 +17,6 @@ type cell struct {
 	kind    string // of the isolation: bubblewrap, landlock, mounts, none
 	wrapped bool   // the first process is bubblewrap's, and not the program
 	strict  bool
-	limits  exec.Limits
 	rlimits bool   // there is no control group for its limits
 	group   *group // nil = none
 	stall   *stall
@@ -75,13 +74,15 @@ func (l *program) close() {
 // What is asked for and cannot be had is an error.
 func (s *supervisor) confine(t *task, spec *exec.Task, l *program) error {
 	box := spec.Sandbox
-	t.cell = cell{strict: box.Strict, limits: spec.Limits, stalls: &s.stalls}
+	t.cell = cell{strict: box.Strict, stalls: &s.stalls}
 	if spec.Limits != (exec.Limits{}) {
 		var err error
 		if t.cell.group, err = s.groups.make(spec.Limits); err != nil {
 			s.log.Warn("no control group", "task", t.id, "err", err)
 		}
-		t.cell.rlimits = t.cell.group == nil
+		if t.cell.rlimits = t.cell.group == nil; t.cell.rlimits && spec.Limits.Memory > 0 {
+			limitByShell(l, spec.Limits.Memory)
+		}
 	}
 	if !box.Strict && box.Network != exec.NetworkNone && len(box.Binds) == 0 {
 		t.cell.stall = s.stalls.get(box.ReadOnly)

@@ -349,11 +349,11 @@ func (gs groups) sweep() {
 	}
 }
 
-// limitProcess is what is left without control groups: a limit for each
-// process by itself, which makes its allocations fail.
-func limitProcess(pid int, l exec.Limits) {
-	if l.Memory > 0 {
-		lim := unix.Rlimit{Cur: uint64(l.Memory), Max: uint64(l.Memory)}
-		_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &lim, nil)
-	}
+// limitByShell is what is left without control groups: a limit for each process
+// by itself, which makes its allocations fail. A shell sets it for itself and
+// becomes the program, so that nothing is allocated before.
+func limitByShell(l *program, memory int64) {
+	script := "ulimit -d " + strconv.FormatInt(max(1, memory>>10), 10) + ` && exec "$0" "$@"` // in KiB
+	l.argv = append([]string{"sh", "-c", script, l.path}, l.argv[1:]...)
+	l.path = "/bin/sh"
 }

@@ -46,13 +46,21 @@ type land struct {
 	err    error // the first one
 }
 
-// newLand begins a set of rules that forbids handle but for what is allowed.
-func newLand(handle uint64) (*land, error) {
-	if landlockABI() < landlockVersion {
+// newLand begins a set of rules that forbids handle but for what is allowed,
+// and with alone, where the kernel can (Linux 6.12), signals to processes and
+// abstract sockets that are not of the same task.
+func newLand(handle uint64, alone bool) (*land, error) {
+	version := landlockABI()
+	if version < landlockVersion {
 		return nil, errors.New("this kernel has no Landlock, or an old one")
 	}
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: handle}
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr.Handled_access_fs), 0)
+	size := unsafe.Sizeof(attr.Handled_access_fs)
+	if alone && version >= 6 {
+		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
+		size = unsafe.Offsetof(attr.Scoped) + unsafe.Sizeof(attr.Scoped)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
 		return nil, errno
 	}
@@ -134,7 +142,7 @@ func (l *land) enforce() error {
 
 // landlockReadOnly keeps this thread from writing the paths.
 func landlockReadOnly(paths []string) error {
-	l, err := newLand(landWrite)
+	l, err := newLand(landWrite, false)
 	if err != nil {
 		return err
 	}
@@ -153,7 +161,7 @@ type strictRules struct {
 }
 
 func (r strictRules) enforce() error {
-	l, err := newLand(landWrite | landRead)
+	l, err := newLand(landWrite|landRead, true)
 	if err != nil {
 		return err
 	}

@@ -142,15 +142,20 @@ func deadChild() int {
 // them as lost. The kernel killed their first processes with the supervisor;
 // the mark finds what those had started.
 func (s *supervisor) bury() error {
+	var lost, here []record
 	for _, r := range s.records.list() {
 		if r.Exit != nil {
 			continue
 		}
+		lost = append(lost, r)
 		if r.Start.Boot == s.boot {
-			killAll(r)
+			here = append(here, r)
 		}
-		lost := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Start.Started, Ended: time.Now().UTC()}
-		if err := s.records.add(record{ID: r.ID, Exit: &lost}); err != nil {
+	}
+	killAll(here)
+	for _, r := range lost {
+		exit := exec.Exit{Reason: exec.Lost, Code: -1, Detail: "its supervisor was killed", Started: r.Start.Started, Ended: time.Now().UTC()}
+		if err := s.records.add(record{ID: r.ID, Exit: &exit}); err != nil {
 			return err
 		}
 		s.log.Warn("task lost with its supervisor", "task", r.ID)
@@ -158,19 +163,33 @@ func (s *supervisor) bury() error {
 	return nil
 }
 
-// killAll kills every process of a task of a dead supervisor, again until none
-// is found, because a process may fork while it is looked for.
-func killAll(r record) {
-	for range 100 {
-		found := false
+// A look at all processes is no snapshot: one that forks and exits is missed
+// while its child is not listed yet. So it counts as gone what was not seen
+// looksForGone times in a row; who is found is killed with its whole process
+// group, all of which the kernel hits at once.
+const (
+	looksForGone = 4
+	looksAtMost  = 1000
+)
+
+// killAll kills every process of the tasks of a dead supervisor.
+func killAll(tasks []record) {
+	if len(tasks) == 0 {
+		return
+	}
+	for unseen, looks := 0, 0; unseen < looksForGone && looks < looksAtMost; looks++ {
+		unseen++
 		for _, p := range allProcs() {
-			if p.belongs(r.Start.Mark, *r.First) {
-				found = true
+			for _, r := range tasks {
+				if !p.belongs(r.Start.Mark, *r.First) {
+					continue
+				}
+				unseen = 0
+				if p.mark == r.Start.Mark && p.pgrp == r.First.PID {
+					_ = syscall.Kill(-p.pgrp, syscall.SIGKILL)
+				}
 				_ = syscall.Kill(p.pid, syscall.SIGKILL)
 			}
-		}
-		if !found {
-			return
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -113,6 +113,7 @@ const tries = `
 	try remount 'mount -o remount,rw,bind $STORE && echo x >> $STORE/blob'
 	try around 'for p in /proc/[0-9]*; do cat $p/root$ROOT/data.csv && exit 0; done; exit 1'
 	try device 'head -c 1 $(findmnt -no SOURCE / | grep ^/dev)'
+	try signal 'kill -0 '$LASTRO_SUPERVISOR
 	true`
 
 func answers(log string) map[string]string {
@@ -142,11 +143,13 @@ func TestStrict(t *testing.T) {
 		t.Run(m.isolation, func(t *testing.T) {
 			h := newHouse(t)
 			e := open(t, options(t.TempDir(), m.env...))
-			exit, log := h.run(t, e, h.task("tries", tries, h.strict()))
+			task := h.task("tries", tries, h.strict())
+			task.Env = append(task.Env, fmt.Sprint("LASTRO_SUPERVISOR=", e.SupervisorPID()))
+			exit, log := h.run(t, e, task)
 			if !exit.OK() || exit.Isolation != m.isolation {
 				t.Fatalf("%+v\n%s", exit, log)
 			}
-			wantAnswers(t, log, "work tmp null readstore", "outside project readproject listproject store blob link remove remount around device")
+			wantAnswers(t, log, "work tmp null readstore", "outside project readproject listproject store blob link remove remount around device signal")
 		})
 	}
 }

@@ -159,11 +159,7 @@ func (s *supervisor) fork(t *task, l *program, attr *syscall.ProcAttr) (pid int,
 	} else {
 		t.mark = 0
 	}
-	pid, err = syscall.ForkExec(l.path, l.argv, attr)
-	if err == nil && t.cell.rlimits {
-		limitProcess(pid, t.cell.limits)
-	}
-	return pid, err
+	return syscall.ForkExec(l.path, l.argv, attr)
 }
 
 // explain says in words why a program could not be started.

@@ -70,6 +70,7 @@ func (spec stageSpec) become(argv []string) error {
 			return fmt.Errorf("landlock: %w", err)
 		}
 	}
+	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	return explain(spec.Path, syscall.Exec(spec.Path, argv, os.Environ()))
 }
 
@@ -163,6 +164,7 @@ func newNetwork(attr *syscall.SysProcAttr) {
 	attr.Cloneflags |= syscall.CLONE_NEWNET
 	if os.Geteuid() != 0 {
 		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN} // for the stage's loopbackUp
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 	}

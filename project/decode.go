@@ -27,6 +27,8 @@ type field struct {
 	notYet   bool     // later:"*": the whole key
 	types    []string // types: of an Any, for the schema
 	min, max string   // of a number
+	dflt     string   // default: what holds when the key is not there, as YAML
+	implied  string   // implied: the same in words, where no value says it
 	form     string   // form: scalar, list or map: what the struct is when it is not an object of keys
 }
 
@@ -50,6 +52,7 @@ func fieldOf(f reflect.StructField) field {
 	out := field{
 		name: f.Tag.Get("yaml"), doc: f.Tag.Get("doc"), pattern: f.Tag.Get("pattern"),
 		required: f.Tag.Get("req") == "true", form: f.Tag.Get("form"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+		dflt: f.Tag.Get("default"), implied: f.Tag.Get("implied"),
 	}
 	split := func(key string) []string {
 		if s := f.Tag.Get(key); s != "" {

@@ -15,6 +15,7 @@ import (
 	"lastro/gate"
 	"lastro/monitor"
 	"lastro/pipeline"
+	"lastro/trigger"
 )
 
 // Section is one part of Explain: a heading and its lines.
@@ -64,14 +65,54 @@ func Explain(p *Project) []Section {
 		Text: "a step whose command, code, inputs, params and packages are unchanged is taken from the cache · only declared outputs survive a step · every decision is kept with the values it saw"}}})
 }
 
+// starts lists what starts a run.
 func starts(p *Project) []string {
-	out := []string{"by hand (lastro run)"}
+	var out []string
+	on := p.Trigger
+	if on.Push != nil {
+		out = append(out, "a push"+among(" to ", on.Push.Branches)+among(" that changes ", on.Push.Paths))
+		if len(on.Push.Tags) > 0 {
+			out = append(out, "a tag"+among(" ", on.Push.Tags))
+		}
+	}
+	if on.PullRequest != nil {
+		text := "a pull request" + among(" into ", on.PullRequest.Branches) + among(" that changes ", on.PullRequest.Paths) + " (tests only: no secrets, no promotion, no release"
+		if on.PullRequest.Forks == trigger.ForksNever {
+			out = append(out, text+"; none of forks)")
+		} else {
+			out = append(out, text+"; one of a fork waits for a person)")
+		}
+	}
+	if on.Tag != nil {
+		out = append(out, "a tag"+among(" ", on.Tag.Names))
+	}
+	for _, d := range on.Data {
+		out = append(out, "new "+d.Name+" data")
+	}
+	for _, c := range on.Schedules {
+		zone := c.Timezone
+		if zone == "" {
+			zone = "UTC"
+		}
+		out = append(out, fmt.Sprintf("the clock: %s (%s)", c.Cron, zone))
+	}
 	for _, m := range p.Monitors {
 		if m.Retrain != nil {
 			out = append(out, fmt.Sprintf("an alert from %s (%s)", m.Environment, strings.Join(m.Retrain.When, ", ")))
 		}
 	}
+	if on.Manual {
+		out = append([]string{"by hand (lastro run)"}, out...)
+	}
 	return out
+}
+
+// among joins patterns behind a word; "" without any.
+func among(word string, patterns []string) string {
+	if len(patterns) == 0 {
+		return ""
+	}
+	return word + strings.Join(patterns, ", ")
 }
 
 // inOrder sorts steps so that each comes after what it waits for, otherwise in
@@ -120,37 +161,125 @@ func explainDataset(d data.Spec) Item {
 }
 
 func explainStep(p *Project, s pipeline.StepSpec) Item {
-	item := Item{Name: s.Name}
+	item := Item{Name: s.Name, Text: work(p, s) + explainMatrix(s)}
+	if len(s.Reports) > 0 {
+		item.Text += "; its " + strings.Join(sortedKeys(s.Reports), ", ") + " report counts"
+	}
+	item.More = terms(s)
+	return item
+}
+
+// work says what a step does.
+func work(p *Project, s pipeline.StepSpec) string {
 	var with map[string]any
 	_ = json.Unmarshal(s.With, &with) // the loader has made it
 	switch s.Kind {
 	case "lastro/split":
-		item.Text = explainSplit(with)
+		return explainSplit(with)
 	case "lastro/compare":
 		model := "the model"
 		if p.Model != nil {
 			model = p.Model.Name + "@" + word(with["against"], "champion")
 		}
-		item.Text = fmt.Sprintf("scores the candidate and %s on the same rows: %s", model, words(with["metrics"]))
+		return fmt.Sprintf("scores the candidate and %s on the same rows: %s", model, words(with["metrics"]))
 	case "lastro/fairness":
-		item.Text = fmt.Sprintf("rates by %s, and their differences with intervals", words(with["groups"]))
-	default:
-		item.Text = firstLine(s)
+		return fmt.Sprintf("rates by %s, and their differences with intervals", words(with["groups"]))
+	case "notebook":
+		text := fmt.Sprintf("executes the notebook %v", with["path"])
+		if params, _ := with["params"].(map[string]any); len(params) > 0 {
+			text += " with " + strings.Join(sortedKeys(params), ", ")
+		}
+		return text + "; the run copy is kept"
 	}
-	item.Text += explainMatrix(s)
-	if len(s.Reports) > 0 {
-		item.Text += "; its test report counts"
+	return firstLine(s)
+}
+
+// terms says under which conditions a step works.
+func terms(s pipeline.StepSpec) (out []string) {
+	add := func(wanted bool, format string, args ...any) {
+		if wanted {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
 	}
-	if len(s.Sees) > 0 {
-		item.More = append(item.More, "may read the sensitive columns "+strings.Join(s.Sees, ", "))
+	add(s.If != "", "only if %s; else it is skipped, and so is what needs it", strings.Join(strings.Fields(s.If), " "))
+	for _, v := range s.Services {
+		add(true, "beside it runs %s", explainService(v))
 	}
-	if !s.Cache {
-		item.More = append(item.More, "runs every time")
+	add(len(s.Secrets) > 0, "gets the secrets %s as environment variables; they are masked in its log", strings.Join(s.Secrets, ", "))
+	add(len(s.Sees) > 0, "may read the sensitive columns %s", strings.Join(s.Sees, ", "))
+	add(s.Network == pipeline.NetworkNone, "without network, but for tracking")
+	add(s.Limits != (pipeline.Limits{}), "uses at most %s", limits(s.Limits))
+	add(s.Retry.Max > 0, "%s", explainRetry(s.Retry))
+	add(len(s.Plots) > 0, "its plots are kept: %s", strings.Join(s.Plots, ", "))
+	add(!s.Cache, "runs every time")
+	add(s.MaxAge > 0, "an earlier result counts for %s", span(s.MaxAge))
+	add(s.Timeout > 0, "stopped after %s", span(s.Timeout))
+	return out
+}
+
+func explainService(v pipeline.ServiceSpec) string {
+	port, ready := "a free port", "its port accepts"
+	if v.Port > 0 {
+		port = fmt.Sprintf("port %d", v.Port)
 	}
-	if s.Timeout > 0 {
-		item.More = append(item.More, "stopped after "+span(s.Timeout))
+	switch {
+	case strings.HasPrefix(v.Ready, "/"):
+		ready = v.Ready + " answers"
+	case v.Ready != "":
+		ready = "its check succeeds"
 	}
-	return item
+	return fmt.Sprintf("%s on %s; the step begins when %s", v.Name, port, ready)
+}
+
+func limits(l pipeline.Limits) string {
+	var parts []string
+	if l.CPU > 0 {
+		parts = append(parts, strconv.FormatFloat(l.CPU, 'g', -1, 64)+" processors")
+	}
+	if l.Memory > 0 {
+		parts = append(parts, size(l.Memory)+" of memory")
+	}
+	return strings.Join(parts, " and ")
+}
+
+// size spells bytes in the largest whole binary unit.
+func size(n int64) string {
+	for _, u := range []struct {
+		unit int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n%u.unit == 0 {
+			return fmt.Sprintf("%d %s", n/u.unit, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func explainRetry(r pipeline.Retry) string {
+	reasons := []string{"lost work"}
+	if len(r.On) > 0 {
+		reasons = nil
+	}
+	for _, on := range r.On {
+		switch code, exit := strings.CutPrefix(string(on), "exit:"); {
+		case exit:
+			reasons = append(reasons, "exit status "+code)
+		case on == pipeline.RetryOOM:
+			reasons = append(reasons, "running out of memory")
+		case on == pipeline.RetryLost:
+			reasons = append(reasons, "lost work")
+		default:
+			reasons = append(reasons, string(on))
+		}
+	}
+	text := fmt.Sprintf("tried again up to %d times after %s", r.Max, strings.Join(reasons, ", "))
+	if r.Max == 1 {
+		text = "tried once more after " + strings.Join(reasons, ", ")
+	}
+	if r.Backoff > 0 {
+		text += fmt.Sprintf(", first after %s, then twice as long each time", span(r.Backoff))
+	}
+	return text
 }
 
 // firstLine is a command for a person: its expressions as they were written.
@@ -193,16 +322,20 @@ func explainSplit(with map[string]any) string {
 }
 
 func explainMatrix(s pipeline.StepSpec) string {
-	if len(s.Matrix) == 0 {
+	if !s.HasMatrix() {
 		return ""
 	}
-	cells := 1
 	var axes []string
 	for _, a := range s.Matrix {
-		cells *= len(a.Values)
 		axes = append(axes, fmt.Sprintf("%d × %s", len(a.Values), a.Name))
 	}
-	text := fmt.Sprintf("; %d variants (%s)", cells, strings.Join(axes, ", "))
+	if len(s.Exclude) > 0 {
+		axes = append(axes, "some left out")
+	}
+	if len(s.Include) > 0 {
+		axes = append(axes, "some added")
+	}
+	text := fmt.Sprintf("; %d variants (%s)", len(pipeline.Cells(s)), strings.Join(axes, ", "))
 	if s.Parallel > 0 {
 		text += fmt.Sprintf(", %d at a time", s.Parallel)
 	}

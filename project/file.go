@@ -14,6 +14,8 @@ import "lastro"
 //	enum:"a|b"       the values that may stand here
 //	later:"b"        of those, what this lastro cannot do yet; "*" is the whole key
 //	pattern:"name"   a row of patterns, also for the names of a Map
+//	default:"24h"    what holds when the key is not there, as YAML ...
+//	implied:"..."    ... or in words; lastro explain --expanded writes both out
 //	form:"scalar"    what stands there instead of an object of keys: scalar, list, map or null; several with |
 
 // File is lastro.yaml.
@@ -26,7 +28,7 @@ type File struct {
 	Include     List[Text]        `yaml:"include" later:"*" doc:"other files that continue this one"`
 	Python      *PythonNode       `yaml:"python" doc:"Python of the steps: a version, or {version, lock}; lastro makes the environment from requirements.txt"`
 	Image       Text              `yaml:"image" later:"*" doc:"container image of the steps"`
-	On          *OnNode           `yaml:"on" doc:"what starts a run when a server is up: pushes, pull requests, tags, times, new data; a person always may"`
+	On          *OnNode           `yaml:"on" doc:"what starts a run when a server is up: pushes, pull requests, tags, times, new data; a person always may" default:"manual: true"`
 	Params      Params            `yaml:"params" doc:"values that steps use as ${{ params.NAME }}: an object, or a YAML file"`
 	Secrets     List[Text]        `yaml:"secrets" doc:"names of secrets that steps may ask for; values are set with lastro secret set"`
 	Env         Map[Text]         `yaml:"env" later:"*" doc:"environment variables of every step"`
@@ -57,7 +59,7 @@ type OnNode struct {
 	Tag         *TagNode           `yaml:"tag" doc:"a new tag: true, or which"`
 	Data        List[Text]         `yaml:"data" doc:"a new version of one of these datasets"`
 	Schedule    List[ScheduleNode] `yaml:"schedule" doc:"times of the clock"`
-	Manual      *SwitchNode        `yaml:"manual" doc:"false: people start no runs, only what stands beside it"`
+	Manual      *SwitchNode        `yaml:"manual" doc:"false: people start no runs, only what stands beside it" default:"true"`
 	At          lastro.Pos
 }
 
@@ -80,7 +82,7 @@ type PullRequestNode struct {
 	Switch   Bool       `form:"scalar|null"`
 	Branches List[Text] `yaml:"branches" doc:"patterns of the branch that it wants to go into; else all"`
 	Paths    List[Text] `yaml:"paths" doc:"patterns of files: one that changes none of them starts nothing"`
-	Forks    Text       `yaml:"forks" enum:"ask|never" doc:"of a fork: ask a person first (default), or never"`
+	Forks    Text       `yaml:"forks" enum:"ask|never" doc:"of a fork: ask a person first (default), or never" default:"ask"`
 	At       lastro.Pos
 }
 
@@ -94,7 +96,7 @@ type TagNode struct {
 // ScheduleNode is one cron line.
 type ScheduleNode struct {
 	Cron     Text `yaml:"cron" req:"true" doc:"minute hour day month weekday, or @daily and the like"`
-	Timezone Text `yaml:"timezone" doc:"such as America/Sao_Paulo; else UTC"`
+	Timezone Text `yaml:"timezone" doc:"such as America/Sao_Paulo; else UTC" default:"UTC"`
 	At       lastro.Pos
 }
 
@@ -111,7 +113,7 @@ type DatasetNode struct {
 	Query     Text       `yaml:"query" later:"*" doc:"SQL file; its result is snapshotted"`
 	Path      Text       `yaml:"path" doc:"where steps find it; else at its source"`
 	Contract  Text       `yaml:"contract" doc:"Open Data Contract Standard file, checked before any step reads the data"`
-	OnFail    Text       `yaml:"on_fail" enum:"block|quarantine|warn" later:"quarantine" doc:"what a violated contract does"`
+	OnFail    Text       `yaml:"on_fail" enum:"block|quarantine|warn" later:"quarantine" doc:"what a violated contract does" default:"block"`
 	Sensitive List[Text] `yaml:"sensitive" doc:"columns that reach only built-in checks and steps that list them under sees"`
 	Key       List[Text] `yaml:"key" doc:"columns that identify a row"`
 	Subject   Text       `yaml:"subject" later:"*" doc:"column that names the person, for erasure"`
@@ -129,27 +131,27 @@ type StepNode struct {
 	With         Any              `yaml:"with" types:"object" doc:"settings of a built-in step, or the parameters of a notebook"`
 	Inputs       List[Text]       `yaml:"inputs" doc:"datasets, steps or step.output names; they make the graph"`
 	Outputs      Outputs          `yaml:"outputs" doc:"name: path of each file or folder that the step creates; nothing else survives"`
-	Code         List[Text]       `yaml:"code" doc:"which repository files the step depends on; else all below workdir"`
+	Code         List[Text]       `yaml:"code" doc:"which repository files the step depends on; else all below workdir" implied:"every file below workdir that git knows or does not ignore"`
 	Needs        List[Text]       `yaml:"needs" doc:"steps that must succeed first, without data"`
 	If           Text             `yaml:"if" doc:"condition (CEL) over params, matrix, git, event and facts of the steps before; false = the step is skipped and says why"`
 	Env          Map[Text]        `yaml:"env" doc:"environment variables"`
 	Secrets      List[Text]       `yaml:"secrets" doc:"secrets that this step gets, each as an environment variable of its name"`
 	Image        Text             `yaml:"image" later:"*" doc:"container image"`
 	Python       *PythonNode      `yaml:"python" doc:"Python of this step"`
-	Workdir      Text             `yaml:"workdir" doc:"folder in which the command starts"`
+	Workdir      Text             `yaml:"workdir" doc:"folder in which the command starts" default:"."`
 	Params       List[Text]       `yaml:"params" later:"*" doc:"params that the step reads by itself"`
 	Metrics      OneOrMany        `yaml:"metrics" doc:"JSON files with numbers; nested keys become a.b"`
 	Plots        OneOrMany        `yaml:"plots" doc:"files that pages show as plots: JSON, CSV, SVG or PNG"`
 	Reports      *ReportsNode     `yaml:"reports" doc:"reports of tests and scans that the step writes; rules can read them"`
 	Matrix       MatrixNode       `yaml:"matrix" doc:"the step runs once for each combination, as ${{ matrix.NAME }}; include and exclude change the list"`
 	Select       *SelectNode      `yaml:"select" doc:"which cell of the matrix goes on"`
-	Network      Text             `yaml:"network" enum:"full|none" doc:"none: the step reaches nothing but tracking; else full"`
+	Network      Text             `yaml:"network" enum:"full|none" doc:"none: the step reaches nothing but tracking; else full" default:"full"`
 	Sees         List[Text]       `yaml:"sees" doc:"sensitive columns that this step may read"`
-	Parallel     Int              `yaml:"parallel" min:"1" doc:"cells at once"`
-	Resources    *LimitsNode      `yaml:"resources" doc:"what the step may use at most"`
-	Timeout      Text             `yaml:"timeout" pattern:"duration" doc:"the step is stopped after it; else 24h"`
-	Retry        *RetryNode       `yaml:"retry" doc:"when another attempt is made"`
-	Cache        CacheNode        `yaml:"cache" doc:"false: run again every time; {max_age: 7d}: results that are older do not count"`
+	Parallel     Int              `yaml:"parallel" min:"1" doc:"cells at once" implied:"as many as the machine has processors"`
+	Resources    *LimitsNode      `yaml:"resources" doc:"what the step may use at most" implied:"no limit"`
+	Timeout      Text             `yaml:"timeout" pattern:"duration" doc:"the step is stopped after it; else 24h" default:"24h"`
+	Retry        *RetryNode       `yaml:"retry" doc:"when another attempt is made" implied:"lost work is tried once more"`
+	Cache        CacheNode        `yaml:"cache" doc:"false: run again every time; {max_age: 7d}: results that are older do not count" default:"true"`
 	Services     Map[SideService] `yaml:"services" pattern:"ident" doc:"processes that run beside the step, such as the application that its tests ask"`
 	Runner       List[Text]       `yaml:"runner" later:"*" doc:"labels of the runner"`
 	Approve      *ApproveNode     `yaml:"approve" later:"*" doc:"people who must agree before the step"`
@@ -187,7 +189,7 @@ type Axis struct {
 // SelectNode chooses a cell.
 type SelectNode struct {
 	Best        Text `yaml:"best" req:"true" doc:"metrics.NAME"`
-	Goal        Text `yaml:"goal" enum:"max|min" doc:"max or min"`
+	Goal        Text `yaml:"goal" enum:"max|min" doc:"max or min" default:"max"`
 	AverageOver Text `yaml:"average_over" doc:"an axis to average over, such as seed: the best seed is luck"`
 	At          lastro.Pos
 }
@@ -212,8 +214,8 @@ type ResourcesNode struct {
 
 // RetryNode says when another attempt is made.
 type RetryNode struct {
-	Max     Int        `yaml:"max" min:"0" max:"10" doc:"attempts after the first; else 1"`
-	On      List[Text] `yaml:"on" pattern:"exit" doc:"lost, oom, timeout or exit:CODE; else lost"`
+	Max     Int        `yaml:"max" min:"0" max:"10" doc:"attempts after the first; else 1" default:"1"`
+	On      List[Text] `yaml:"on" pattern:"exit" doc:"lost, oom, timeout or exit:CODE; else lost" default:"[lost]"`
 	Backoff Text       `yaml:"backoff" pattern:"duration" doc:"wait before the second attempt; it doubles each time, up to 10m"`
 	At      lastro.Pos
 }
@@ -229,9 +231,9 @@ type SideService struct {
 	Run   Text      `yaml:"run" doc:"shell command (bash -euo pipefail); it is stopped when the step ends"`
 	Image Text      `yaml:"image" later:"*" doc:"container image"`
 	Serve Text      `yaml:"serve" later:"*" doc:"a model to serve: step.output"`
-	Port  Int       `yaml:"port" min:"1" max:"65535" doc:"port that it listens on; else a free one, which it and the step find in NAME_PORT"`
+	Port  Int       `yaml:"port" min:"1" max:"65535" doc:"port that it listens on; else a free one, which it and the step find in NAME_PORT" implied:"a free one"`
 	Env   Map[Text] `yaml:"env" doc:"environment variables"`
-	Ready Text      `yaml:"ready" doc:"path that answers 2xx, or a command that ends with 0, when it is ready; else its port accepts"`
+	Ready Text      `yaml:"ready" doc:"path that answers 2xx, or a command that ends with 0, when it is ready; else its port accepts" implied:"its port accepts"`
 	At    lastro.Pos
 }
 
@@ -250,7 +252,7 @@ type ModelNode struct {
 	Card    Text           `yaml:"card" later:"*" doc:"model card"`
 	Require List[RuleNode] `yaml:"require" doc:"rules (CEL over facts) that must hold before it is promoted"`
 	Sign    Bool           `yaml:"sign" later:"*" doc:"model signature, provenance, bill of materials"`
-	Protect List[Text]     `yaml:"protect" doc:"aliases that move only with a passing decision; candidate, champion and challenger always do"`
+	Protect List[Text]     `yaml:"protect" doc:"aliases that move only with a passing decision; candidate, champion and challenger always do" default:"[candidate, champion, challenger]"`
 	Example Text           `yaml:"example" later:"*" doc:"a request that it can answer"`
 	At      lastro.Pos
 }
@@ -260,7 +262,7 @@ type RuleNode struct {
 	Short  Text `form:"scalar"`
 	Name   Text `yaml:"name" doc:"the rule's name; else its expression"`
 	Check  Text `yaml:"check" req:"true" doc:"CEL over facts: metrics.auc >= 0.7"`
-	OnFail Text `yaml:"on_fail" enum:"block|warn|approve" doc:"block (default), warn, or approve: a named person may waive it until a date"`
+	OnFail Text `yaml:"on_fail" enum:"block|warn|approve" doc:"block (default), warn, or approve: a named person may waive it until a date" default:"block"`
 	First  Text `yaml:"first" enum:"pass|block" doc:"what a compare rule gives when there is no champion yet"`
 	Why    Text `yaml:"why" doc:"why the rule is there"`
 	At     lastro.Pos
@@ -290,7 +292,7 @@ type DeployNode struct {
 	Needs      List[Text]     `yaml:"needs" later:"*" doc:"environments that come first"`
 	Approve    *ApproveNode   `yaml:"approve" later:"*" doc:"people who must agree"`
 	Smoke      *SmokeNode     `yaml:"smoke" later:"*" doc:"a request that must be answered well first"`
-	Strategy   *StrategyNode  `yaml:"strategy" doc:"all-at-once, or {canary: [10%, 50%, 100%], hold, min_requests}"`
+	Strategy   *StrategyNode  `yaml:"strategy" doc:"all-at-once, or {canary: [10%, 50%, 100%], hold, min_requests}" default:"all-at-once"`
 	RollbackIf List[Text]     `yaml:"rollback_if" doc:"CEL over the candidate's facts; one that holds rolls back"`
 	Resources  *ResourcesNode `yaml:"resources" later:"*" doc:"replicas, cpu, memory"`
 	Target     Text           `yaml:"target" later:"*" doc:"cluster"`

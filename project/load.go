@@ -58,7 +58,7 @@ func Parse(dir string, src []byte) (*Project, error) {
 	if !decodeFile(s, src, &f) {
 		return nil, s.problems.Sorted()
 	}
-	l := &loader{source: s, file: &f, project: &Project{Dir: abs}, datasets: map[string]data.Spec{}, steps: map[string]*StepNode{}, place: map[string]int{}}
+	l := &loader{source: s, file: &f, project: &Project{Dir: abs, file: &f}, datasets: map[string]data.Spec{}, steps: map[string]*StepNode{}, place: map[string]int{}}
 	l.translate()
 	if len(s.problems) > 0 {
 		return nil, s.problems.Sorted()

@@ -33,6 +33,8 @@ type Project struct {
 	Environments []deploy.Spec  // as declared; see Environment
 	Monitors     []monitor.Spec
 	Trigger      trigger.Spec
+
+	file *File // as it was read; see Expanded
 }
 
 // Dataset returns a declared dataset.

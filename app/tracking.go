@@ -4,7 +4,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -14,6 +19,7 @@ import (
 	"lastro/exec/process"
 	"lastro/pipeline"
 	"lastro/registry"
+	"lastro/store"
 	"lastro/track"
 )
 
@@ -41,7 +47,7 @@ func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) 
 	if j.Step.Timeout > 0 {
 		life = j.Step.Timeout + 5*time.Minute
 	}
-	secret, err := t.h.Auth.IssueStepToken(ctx, runName(j), j.Step.Name, cellName(j), life)
+	secret, err := t.h.Auth.IssueStepToken(runName(j), j.Step.Name, cellName(j), life)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +88,6 @@ func (h *House) makeExperiment(ctx context.Context) error {
 
 // End closes the door and returns the newest metrics of what the step tracked.
 func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State) (map[string]float64, error) {
-	if err := t.h.Auth.EndStep(ctx, runName(j), j.Step.Name, cellName(j)); err != nil {
-		return nil, err
-	}
 	t.h.maskers.Delete(trackerOf(j))
 	if state != pipeline.Succeeded {
 		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, track.Failed); err != nil {
@@ -114,6 +117,9 @@ func (h *House) serveTracking() error {
 }
 
 func (h *House) startTracking() error {
+	if err := h.admitSteps(); err != nil {
+		return err
+	}
 	handler, err := auth.Handler(h.masked(h.mlflowRoutes()), auth.Options{Service: h.Auth, Log: h.Log, Refuse: mlflow.Refuse, Loopback: true})
 	if err != nil {
 		return err
@@ -153,4 +159,34 @@ func (h *House) madeOf(ctx context.Context, run, _, _ string) (mlflow.Ingredient
 		made.Data = append(made.Data, registry.DataVersion{Dataset: d.Name, Digest: d.Digest})
 	}
 	return made, nil
+}
+
+// admitSteps lets the tokens of running steps in. Their key is kept, so that a
+// step which outlives this process is known to the next one.
+func (h *House) admitSteps() error {
+	file := filepath.Join(h.Paths.State, "steps.key")
+	key, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = []byte(rand.Text() + rand.Text())
+		err = os.WriteFile(file, key, 0o600)
+	}
+	if err != nil {
+		return diskError(err)
+	}
+	h.Auth.AdmitSteps(auth.Steps{Key: key, Running: h.stepRuns})
+	return nil
+}
+
+func (h *House) stepRuns(ctx context.Context, run, step, cell string) (bool, error) {
+	n, err := strconv.ParseInt(run, 10, 64)
+	if err != nil {
+		return false, nil
+	}
+	c := 0
+	if cell != "" {
+		if c, err = strconv.Atoi(cell); err != nil {
+			return false, nil
+		}
+	}
+	return store.NewPipeline(h.DB).Running(ctx, n, step, c)
 }

@@ -3,6 +3,7 @@
 package auth_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -132,16 +133,25 @@ func third[A, B any](_ A, _ B, err error) error { return err }
 func TestStepToken(t *testing.T) {
 	s, c, _ := open(t)
 	ctx := t.Context()
-	one := must(s.IssueStepToken(ctx, "142", "train", "depth=3", time.Minute))(t)
-	two := must(s.IssueStepToken(ctx, "142", "train", "depth=5", time.Minute))(t)
+	ended := map[string]bool{}
+	s.AdmitSteps(auth.Steps{Key: []byte(strings.Repeat("k", 32)), Running: func(_ context.Context, run, step, cell string) (bool, error) {
+		return !ended[run+"/"+step+"."+cell], nil
+	}})
+	one := must(s.IssueStepToken("142", "train", "3", time.Minute))(t)
+	two := must(s.IssueStepToken("142", "train", "5", time.Minute))(t)
 	id := must(s.Authenticate(ctx, one))(t)
-	if id.Actor != "step:142/train" || id.Run != "142" || id.Step != "train" || id.Cell != "depth=3" ||
+	if id.Actor != "step:142/train" || id.Run != "142" || id.Step != "train" || id.Cell != "3" ||
 		!id.May(auth.WriteTracking) || id.May(auth.WriteRuns) || id.May(auth.Deploy) || id.May(auth.Approve) {
 		t.Errorf("a step's identity = %+v", id)
 	}
-	if err := s.EndStep(ctx, "142", "train", "depth=3"); err != nil {
-		t.Fatal(err)
+	claim, signature, _ := strings.Cut(one, ".")
+	other, _, _ := strings.Cut(two, ".")
+	for _, forged := range []string{claim, claim + ".", other + "." + signature, one[:len(one)-2], one + "A", strings.Replace(one, "_step_", "_", 1)} {
+		if _, err := s.Authenticate(ctx, forged); !lastro.Is(err, lastro.EDenied) {
+			t.Errorf("a forged token %q: %v, want denied", forged, err)
+		}
 	}
+	ended["142/train.3"] = true
 	if _, err := s.Authenticate(ctx, one); !lastro.Is(err, lastro.EDenied) {
 		t.Errorf("the token of an ended step: %v, want denied", err)
 	}

@@ -14,10 +14,13 @@ import (
 type Service struct {
 	store Store
 	clock lastro.Clock
+	steps Steps
 }
 
 // NewService returns the service over s.
-func NewService(s Store, c lastro.Clock) *Service { return &Service{store: s, clock: c} }
+func NewService(s Store, c lastro.Clock) *Service {
+	return &Service{store: s, clock: c, steps: anyStep()}
+}
 
 // User is a person. Name is what approvals and events show ("user:ana").
 type User struct {
@@ -36,7 +39,6 @@ type Kind string
 // The kinds of tokens.
 const (
 	UserToken    Kind = "user"    // shown once, used by commands and clients
-	StepToken    Kind = "step"    // given to one step of one run
 	SessionToken Kind = "session" // a browser's cookie
 	LoginToken   Kind = "login"   // the code of a one-time link
 )
@@ -44,15 +46,14 @@ const (
 // Token is a credential as stored: the secret itself is shown once and never
 // kept, only its SHA-256 (it has 256 random bits, so no slow hash is needed).
 type Token struct {
-	ID              string // public, 12 hex digits
-	Hash            string // hex SHA-256 of the secret
-	Kind            Kind
-	User            string       // "" for a step's
-	Permissions     []Permission // nil = all of the user's role
-	Run, Step, Cell string       // of a step's
-	CreatedAt       time.Time
-	ExpiresAt       time.Time
-	RevokedAt       time.Time // zero while it is good
+	ID          string // public, 12 hex digits
+	Hash        string // hex SHA-256 of the secret
+	Kind        Kind
+	User        string
+	Permissions []Permission // nil = all of the user's role
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	RevokedAt   time.Time // zero while it is good
 }
 
 // Store keeps users and tokens; events commit with the change.
@@ -67,6 +68,4 @@ type Store interface {
 	TakeToken(ctx context.Context, hash string, at time.Time) (Token, error)
 	Tokens(ctx context.Context, user string) ([]Token, error) // the user's own (kind user), newest first
 	RevokeToken(ctx context.Context, id string, at time.Time, events ...lastro.Event) error
-	// RevokeStep revokes the tokens of one step and matrix cell of a run.
-	RevokeStep(ctx context.Context, run, step, cell string, at time.Time) error
 }

@@ -138,7 +138,7 @@ func join(list []Permission) string {
 }
 
 // issue stores a token and returns its secret. Only what a person asked for is
-// an event: step and session tokens are told by the run and the login.
+// an event: session tokens are told by the login.
 func (s *Service) issue(ctx context.Context, by lastro.Actor, t Token, ttl time.Duration) (string, Token, error) {
 	secret, hash := newSecret()
 	t.ID, t.Hash, t.CreatedAt = newTokenID(), hash, s.clock.Now()
@@ -165,22 +165,12 @@ func (s *Service) RevokeToken(ctx context.Context, by lastro.Actor, id string) e
 	return s.store.RevokeToken(ctx, id, at, lastro.NewEvent(at, by, "token.revoked", lastro.NewRef("token", id, ""), nil))
 }
 
-// IssueStepToken makes the token of one step of one run (and matrix cell). Give
-// it the step's timeout and five minutes.
-func (s *Service) IssueStepToken(ctx context.Context, run, step, cell string, ttl time.Duration) (secret string, err error) {
-	secret, _, err = s.issue(ctx, "", Token{Kind: StepToken, Run: run, Step: step, Cell: cell}, ttl)
-	return secret, err
-}
-
-// EndStep revokes the tokens of one step and matrix cell of a run; the other
-// cells may still be at work.
-func (s *Service) EndStep(ctx context.Context, run, step, cell string) error {
-	return s.store.RevokeStep(ctx, run, step, cell, s.clock.Now())
-}
-
 // Authenticate returns who holds a secret; lastro.EDenied for any that is not
 // good. Codes of login links are not credentials.
 func (s *Service) Authenticate(ctx context.Context, secret string) (Identity, error) {
+	if strings.HasPrefix(secret, stepPrefix) {
+		return s.authenticateStep(ctx, secret)
+	}
 	if !strings.HasPrefix(secret, secretPrefix) || len(secret) > 100 {
 		return Identity{}, unknown()
 	}
@@ -194,10 +184,6 @@ func (s *Service) Authenticate(ctx context.Context, secret string) (Identity, er
 	}
 	if !t.RevokedAt.IsZero() || !s.clock.Now().Before(t.ExpiresAt) || t.Kind == LoginToken {
 		return Identity{}, unknown()
-	}
-	if t.Kind == StepToken {
-		return Identity{Actor: lastro.Actor("step:" + t.Run + "/" + t.Step), Permissions: slices.Clone(stepPermissions),
-			Run: t.Run, Step: t.Step, Cell: t.Cell}, nil
 	}
 	u, err := s.store.User(ctx, t.User)
 	if err != nil || u.Disabled {

@@ -63,13 +63,13 @@ func (s Auth) Users(ctx context.Context) ([]auth.User, error) {
 	return collect(rows, err, func(r *sql.Rows) (auth.User, error) { return scanUser(r) })
 }
 
-const tokenColumns = `id, hash, kind, user_name, permissions, run, step, cell, created_at, expires_at, revoked_at`
+const tokenColumns = `id, hash, kind, user_name, permissions, created_at, expires_at, revoked_at`
 
 func scanToken(r interface{ Scan(...any) error }) (auth.Token, error) {
 	var t auth.Token
 	var permissions string
 	var created, expires, revoked int64
-	if err := r.Scan(&t.ID, &t.Hash, &t.Kind, &t.User, &permissions, &t.Run, &t.Step, &t.Cell, &created, &expires, &revoked); err != nil {
+	if err := r.Scan(&t.ID, &t.Hash, &t.Kind, &t.User, &permissions, &created, &expires, &revoked); err != nil {
 		return t, err
 	}
 	t.CreatedAt, t.ExpiresAt, t.RevokedAt = lastro.FromMicros(created), lastro.FromMicros(expires), lastro.FromMicros(revoked)
@@ -87,8 +87,8 @@ func (s Auth) CreateToken(ctx context.Context, t auth.Token, events ...lastro.Ev
 		if _, err := tx.Exec(ctx, `DELETE FROM tokens WHERE expires_at < ? AND kind <> 'user'`, lastro.Micros(t.CreatedAt.Add(-24*time.Hour))); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO tokens (`+tokenColumns+`) VALUES (`+marks(11)+`)`,
-			t.ID, t.Hash, string(t.Kind), t.User, string(permissions), t.Run, t.Step, t.Cell,
+		_, err := tx.Exec(ctx, `INSERT INTO tokens (`+tokenColumns+`) VALUES (`+marks(8)+`)`,
+			t.ID, t.Hash, string(t.Kind), t.User, string(permissions),
 			lastro.Micros(t.CreatedAt), lastro.Micros(t.ExpiresAt), lastro.Micros(t.RevokedAt))
 		return err
 	}, events...)
@@ -125,13 +125,4 @@ func (s Auth) RevokeToken(ctx context.Context, id string, at time.Time, events .
 		}
 		return err
 	}, events...)
-}
-
-// RevokeStep implements auth.Store.
-func (s Auth) RevokeStep(ctx context.Context, run, step, cell string, at time.Time) error {
-	return s.db.Write(ctx, func(tx *Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE tokens SET revoked_at = ? WHERE kind = 'step' AND run = ? AND step = ? AND cell = ? AND revoked_at = 0`,
-			lastro.Micros(at), run, step, cell)
-		return err
-	})
 }

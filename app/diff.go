@@ -39,7 +39,7 @@ func (h *House) Diff(ctx context.Context, from, to int64, unified bool) (lineage
 	d.Data = h.diffData(ctx, a.run, b.run)
 	d.Params = lineage.Changes(flatParams(a.run), flatParams(b.run))
 	d.Packages = h.diffPackages(ctx, a, b, &d)
-	d.Machine = lineage.Changes(h.machine(a), h.machine(b))
+	d.Machine = machineChanges(h.machine(a), h.machine(b))
 	d.Metrics, d.Equal = lineage.MetricDifferences(a.facts, b.facts)
 	d.Settle()
 	return d, nil
@@ -50,8 +50,8 @@ type side struct {
 	run   pipeline.Run
 	rows  []pipeline.StepRun
 	facts map[string]float64
-	code  map[string]string // content by path, with the pipeline file and contracts when the tree was recorded
-	locks map[string]string // of them, the locks
+	tree  map[string]string // content of the files that it was planned from by path, without locks; nil when all was cached
+	locks map[string]string // content of the locks
 }
 
 func (h *House) side(ctx context.Context, number int64) (side, error) {
@@ -68,15 +68,19 @@ func (h *House) side(ctx context.Context, number int64) (side, error) {
 		return s, err
 	}
 	s.facts = ownFacts(facts)
-	if s.code, err = h.recordedFiles(ctx, s.run); err != nil {
+	tree, err := h.treeOf(ctx, s.run, s.rows)
+	if err != nil {
 		return s, err
 	}
 	s.locks = map[string]string{}
 	for _, name := range lockNames(s.run.Spec) {
-		if content, ok := s.code[name]; ok {
+		if content, ok := tree[name]; ok {
 			s.locks[name] = content
-			delete(s.code, name)
+			delete(tree, name)
 		}
+	}
+	if s.run.Tree != "" {
+		s.tree = tree
 	}
 	return s, nil
 }
@@ -116,29 +120,48 @@ func stepPythons(spec pipeline.Spec) (out []pipeline.Python) {
 	return out
 }
 
-// recordedFiles is the content of a run's files by path: of its tree, or of
-// the code alone for runs whose tree was not recorded.
-func (h *House) recordedFiles(ctx context.Context, run pipeline.Run) (map[string]string, error) {
-	tree := treeOf(run)
-	if tree == "" {
-		return maps.Clone(run.Code), nil
-	}
-	entries, err := h.Blobs.Tree(ctx, tree)
-	if lastro.Is(err, lastro.ENotFound) {
-		return maps.Clone(run.Code), nil
+// treeOf is the content of the files that a run was planned from, by path. A
+// run that took everything from the cache recorded none; then it is that of a
+// run that it came from, which had the same code and locks.
+func (h *House) treeOf(ctx context.Context, run pipeline.Run, rows []pipeline.StepRun) (map[string]string, error) {
+	tree := run.Tree
+	for i := 0; tree == "" && i < len(rows); i++ {
+		if rows[i].CachedFrom == 0 {
+			continue
+		}
+		from, err := h.Runs.Run(ctx, rows[i].CachedFrom)
+		if err != nil && !lastro.Is(err, lastro.ENotFound) {
+			return nil, err
+		}
+		tree = from.Tree
 	}
 	out := map[string]string{}
+	if tree == "" {
+		return out, nil
+	}
+	entries, err := h.Blobs.Tree(ctx, tree)
+	if lastro.Is(err, lastro.ENotFound) { // no longer kept
+		return out, nil
+	}
 	for _, e := range entries {
 		if e.Dir {
 			continue
 		}
-		content := string(e.Digest)
+		out[e.Path] = string(e.Digest)
 		if e.Exec {
-			content += "+x"
+			out[e.Path] += "+x"
 		}
-		out[e.Path] = content
 	}
 	return out, err
+}
+
+// codes are the files of both runs that can be compared: of their trees, else
+// of the code that their steps read.
+func codes(a, b side) (map[string]string, map[string]string) {
+	if len(a.tree) > 0 && len(b.tree) > 0 {
+		return a.tree, b.tree
+	}
+	return a.run.Code, b.run.Code
 }
 
 // fileOf returns the bytes of a recorded file: from the store, else from the
@@ -169,7 +192,8 @@ func (h *House) fileOf(ctx context.Context, run pipeline.Run, path, content stri
 
 func (h *House) diffCode(ctx context.Context, a, b side, unified bool, d *lineage.Difference) ([]lineage.FileDifference, error) {
 	out := []lineage.FileDifference{}
-	for _, c := range lineage.Changes(a.code, b.code) {
+	before, after := codes(a, b)
+	for _, c := range lineage.Changes(before, after) {
 		f := lineage.FileDifference{Path: c.Name, State: "changed"}
 		before, okBefore, err := h.changedFile(ctx, a.run, c.Name, c.From)
 		if err != nil {
@@ -329,6 +353,9 @@ func (h *House) machine(s side) map[string]string {
 		if p := r.Ingredients["platform"]; p != "" {
 			out["system"] = p
 		}
+		if r.Isolation != "" {
+			out["isolation"] = r.Isolation
+		}
 		if d := r.Ingredients["python"]; d != "" && out["python"] == "" {
 			resolver := h.runtimes(h.Paths.Project, nil, nil).resolver
 			if env, ok := resolver.ByDigest(lastro.Digest(d)); ok {
@@ -337,6 +364,12 @@ func (h *House) machine(s side) map[string]string {
 		}
 	}
 	return out
+}
+
+// machineChanges compares what is known of both: a run that took everything
+// from the cache was nowhere.
+func machineChanges(a, b map[string]string) []lineage.Change {
+	return slices.DeleteFunc(lineage.Changes(a, b), func(c lineage.Change) bool { return c.From == "" || c.To == "" })
 }
 
 // Machine says where a run's steps ran, for people: "linux/amd64, python 3.11.9".
@@ -356,6 +389,3 @@ func (h *House) Machine(ctx context.Context, number int64) (string, error) {
 	}
 	return strings.Join(parts, ", "), nil
 }
-
-// treeOf is the tree of files that a run was recorded with; "" = none.
-func treeOf(run pipeline.Run) lastro.Digest { return "" }

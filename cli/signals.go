@@ -138,3 +138,23 @@ func drainLine(busy int) string {
 	return "stopping: nothing new starts; waiting for " + count(busy, "step") + " that run" + map[bool]string{true: "s", false: ""}[busy == 1] +
 		". A second SIGTERM stops at once and leaves them to the next command"
 }
+
+// drained is the context of a server: the first SIGTERM lets the steps that run
+// come to their end before it ends, the second ends it at once.
+func drained(env *Env, h *app.House) context.Context {
+	ctx, cancel := context.WithCancelCause(env.Ctx)
+	env.sig.set(func(n int) {
+		if n > 1 {
+			env.note("stopping at once; the steps that run go on, and the next server takes them over")
+			cancel(nil)
+			return
+		}
+		env.note("%s", drainLine(h.Busy()))
+		go func() {
+			if h.Drain(ctx) == nil {
+				cancel(nil)
+			}
+		}()
+	})
+	return ctx
+}

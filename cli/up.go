@@ -29,7 +29,8 @@ func (*upCmd) Help() string {
   LASTRO_DB=postgres://lastro@db/lastro lastro up    the state in PostgreSQL (docs/reference/database.md)
 
 MLflow clients: MLFLOW_TRACKING_URI=http://127.0.0.1:7070 and MLFLOW_TRACKING_TOKEN (lastro token create).
-Endpoints keep answering when the server stops.`
+Endpoints keep answering when the server stops. SIGTERM starts nothing new, waits for the steps that run, and then stops;
+a second SIGTERM, or ctrl-C, stops at once: steps go on, and the next server takes them over.`
 }
 
 func (c *upCmd) Run(env *Env) error {
@@ -54,7 +55,7 @@ func (c *upCmd) Run(env *Env) error {
 	}
 	app.Version = Version
 	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, SecretKey: c.SecretKey, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
-		return h.Up(env.Ctx, app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
+		return h.Up(drained(env, h), app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
 	})
 }
 

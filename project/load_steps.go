@@ -59,6 +59,7 @@ func (l *loader) translateSteps() {
 		}
 		l.place[e.Key.Value] = i
 		l.steps[e.Key.Value] = &e.Value
+		keepCopy(e.Key.Value, &e.Value)
 		l.order = append(l.order, e.Key.Value)
 	}
 	if len(l.order) == 0 && l.file.Steps.At.Line > 0 {
@@ -259,9 +260,14 @@ func (l *loader) notebook(n *StepNode, s *pipeline.StepSpec, sc scope) {
 	if s.Code != nil && !slices.Contains(s.Code, p) {
 		s.Code = append(s.Code, p)
 	}
-	// The executed copy is an output, wherever the file wants it.
-	if !slices.ContainsFunc(s.Outputs, func(o pipeline.Output) bool { return o.Name == "notebook" }) {
-		s.Outputs = append(s.Outputs, pipeline.Output{Name: "notebook", Path: "work/" + s.Name + ".ipynb"})
+}
+
+// keepCopy makes the executed copy of a notebook an output, if the file does not
+// say where it wants it.
+func keepCopy(step string, n *StepNode) {
+	named := &n.Outputs.Named
+	if n.Notebook.Given() && !slices.ContainsFunc(named.Entries, func(e Entry[Text]) bool { return e.Key.Value == "notebook" }) {
+		named.Entries = append(named.Entries, Entry[Text]{Key: Text{Value: "notebook", At: n.Notebook.At}, Value: Text{Value: "work/" + step + ".ipynb", At: n.Notebook.At}})
 	}
 }
 

@@ -55,8 +55,8 @@ type Collected struct {
 // run steps.
 func (h *House) Collect(ctx context.Context, o CollectOptions) (Collected, error) {
 	out := Collected{DryRun: o.DryRun}
-	if h.beside && o.Grace < leastGrace {
-		return out, &lastro.Error{Code: lastro.EConflict, ID: "L0432", Msg: fmt.Sprintf("another lastro works here, and what it has just stored is in no run yet: --grace %s is too short", o.Grace),
+	if (h.beside || h.DB.Shared()) && o.Grace < leastGrace {
+		return out, &lastro.Error{Code: lastro.EConflict, ID: "L0432", Msg: fmt.Sprintf("another lastro may work here, and what it has just stored is in no run yet: --grace %s is too short", o.Grace),
 			Hint: fmt.Sprintf("%s or more, or stop it first", leastGrace)}
 	}
 	release, err := lockCollection(h.Paths.Blobs())

@@ -221,3 +221,34 @@ func BenchmarkPutSmall(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPutSmallPath is what an output of a few bytes costs a step: equal
+// ones of many steps, and different ones. The target is 0.3 ms.
+func BenchmarkPutSmallPath(b *testing.B) {
+	for _, name := range []string{"equal", "different"} {
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			db, err := Open(b.Context(), filepath.Join(dir, "lastro.db"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			s, err := file.OpenWith(filepath.Join(dir, "blobs"), NewBlobs(db))
+			if err != nil {
+				b.Fatal(err)
+			}
+			out := filepath.Join(dir, "out")
+			for i := 0; b.Loop(); i++ {
+				if name == "equal" {
+					i = 0
+				}
+				if err := os.WriteFile(out, fmt.Appendf(nil, "output %d", i), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				if _, _, err := s.PutPath(b.Context(), out); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -14,6 +14,7 @@ python=$(command -v python3.11 || command -v python3 || true)
 missing=()
 command -v git >/dev/null || missing+=(git)
 command -v g++ >/dev/null || missing+=(g++)            # the data engine links libstdc++
+if [ "$(id -u)" = 0 ]; then command -v bwrap >/dev/null || missing+=(bubblewrap); fi  # --strict; without it Landlock is used
 [ -n "$python" ] || missing+=(python3)
 if [ -z "$python" ] || ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -35,9 +35,9 @@ func BenchmarkTask(b *testing.B) {
 	benchTask(b, func(*exec.Task) {})
 }
 
-func benchTask(b *testing.B, change func(*exec.Task)) {
+func benchTask(b *testing.B, change func(*exec.Task), env ...string) {
 	dir, work := b.TempDir(), b.TempDir()
-	e, err := Open(b.Context(), options(dir))
+	e, err := Open(b.Context(), options(dir, env...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -61,4 +61,26 @@ func benchTask(b *testing.B, change func(*exec.Task)) {
 			}
 		}
 	})
+}
+
+// What keeping a task apart and to its limits adds.
+func BenchmarkTaskStoreReadOnly(b *testing.B) {
+	store := b.TempDir()
+	benchTask(b, func(t *exec.Task) { t.Sandbox.ReadOnly = []string{store} })
+}
+
+func BenchmarkTaskLimits(b *testing.B) {
+	benchTask(b, func(t *exec.Task) { t.Limits = exec.Limits{CPU: 1, Memory: 256 << 20} })
+}
+
+func BenchmarkTaskStrict(b *testing.B) {
+	benchTask(b, func(t *exec.Task) { t.Sandbox.Strict = true })
+}
+
+func BenchmarkTaskStrictOffline(b *testing.B) {
+	benchTask(b, func(t *exec.Task) { t.Sandbox = exec.Sandbox{Strict: true, Network: exec.NetworkNone} })
+}
+
+func BenchmarkTaskStrictLandlock(b *testing.B) {
+	benchTask(b, func(t *exec.Task) { t.Sandbox = exec.Sandbox{Strict: true, Network: exec.NetworkNone} }, withoutVar+"=1")
 }

@@ -5,6 +5,7 @@ package command_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,4 +160,36 @@ func TestSecretsResume(t *testing.T) {
 	if b, _ := os.ReadFile(j.LogPath); strings.Contains(string(b), "hunter2") || !strings.Contains(string(b), "done ") {
 		t.Errorf("log %q", b)
 	}
+}
+
+// TestIsolationPage: what docs/reference/isolation.md shows is so.
+func TestIsolationPage(t *testing.T) {
+	if err := process.Enforces(exec.Sandbox{Strict: true, Network: exec.NetworkNone}); err != nil {
+		t.Skip(err)
+	}
+	page, err := os.ReadFile("../../docs/reference/isolation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(language string) string {
+		_, rest, _ := strings.Cut(string(page), "```"+language+"\n")
+		text, _, _ := strings.Cut(rest, "```")
+		return text
+	}
+	h := newHouse(t)
+	if err := os.WriteFile(filepath.Join(h.dir, "lastro.yaml"), []byte("version: 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, strict := range []bool{true, false} {
+		j := h.job(t, fmt.Sprint("1/page-", strict), block("bash"))
+		j.Strict = strict
+		if _, err := h.kind().Run(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.ReadFile(j.LogPath)
+		if err != nil || strict != (string(log) == block("text")) || !strict && strings.Count(string(log), "yes ") < 4 {
+			t.Errorf("strict %v: %v\n%s", strict, err, log)
+		}
+	}
+	os.Remove("/var/tmp/undeclared")
 }

@@ -162,8 +162,12 @@ func explainDataset(d data.Spec) Item {
 
 func explainStep(p *Project, s pipeline.StepSpec) Item {
 	item := Item{Name: s.Name, Text: work(p, s) + explainMatrix(s)}
-	if len(s.Reports) > 0 {
-		item.Text += "; its " + strings.Join(sortedKeys(s.Reports), ", ") + " report counts"
+	switch formats := strings.Join(sortedKeys(s.Reports), " and "); len(s.Reports) {
+	case 0:
+	case 1:
+		item.Text += "; its " + formats + " report counts"
+	default:
+		item.Text += "; its " + formats + " reports count"
 	}
 	item.More = terms(s)
 	return item

@@ -2,9 +2,26 @@
 
 package project
 
-// IDs are the problems that lastro.yaml can have, with what each means and how
-// it is mended: the long text behind `error[L0104]`.
-var IDs = map[string]string{
+import (
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// IDs are the problems that lastro.yaml and runs can have, with what each means
+// and how it is mended: the long text behind `error[L0104]`. docs/reference/errors.md
+// is written from it.
+var IDs = together(fileIDs, runIDs)
+
+func together(tables ...map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, t := range tables {
+		maps.Copy(out, t)
+	}
+	return out
+}
+
+var fileIDs = map[string]string{
 	"L0101": "The file is not YAML, or not one object. Indentation is done with spaces; a value with \": \" or \" #\" in it needs quotes; every bracket is closed.",
 	"L0102": "There is no lastro.yaml here, or it cannot be read. lastro init writes one; -C DIR looks in another folder.",
 	"L0103": "A key that must be there is missing. Its line in docs/reference/lastro-yaml.md says what it is.",
@@ -25,16 +42,23 @@ var IDs = map[string]string{
 	"L0125": "A file or folder that the line names is not there.",
 	"L0126": "The command names a Python file or module of the project that is not there. Paths of a command are relative to the step's workdir.",
 	"L0127": "The step has several cells, and something reads its output: select says which cell goes on.",
+	"L0131": "-p sets a param that lastro.yaml does not declare. Params are declared with a value, so that a slip of the pen is not silently ignored; nested ones are named with dots: -p lgbm.num_leaves=63.",
+	"L0132": "A pattern under code: matches no file, so the step would run without its code. Patterns count from the repository's root; files that git ignores do not count.",
 	"L0133": "Values reach a shell command as environment variables, never as its text, so that no value can run as code. In single quotes the shell reads no variables: use double quotes.",
 	"L0161": "An environment follows model@alias: the model that this file registers, and an alias such as champion.",
 	"L0171": "A monitor names an environment, a dataset or a measurement that is not there.",
 	"L0181": "The CEL expression of a rule cannot be read or does not give true or false. All numbers are doubles; 5% is 0.05; 200ms, 30s and 7d are seconds; && and || join; == compares.",
 	"L0182": "The expression names a fact that cannot be read at this place. Rules read metrics, tests, data, compare, fairness, params ...; rollback_if reads errors, latency, decision and score; alerts read value, baseline and best.",
-	"L0231": "A schedule has five fields, minute hour day month weekday, or is one of @hourly, @daily, @weekly, @monthly and @yearly. Times that the clock leaves out run after the gap, times that it shows twice run once.",
-	"L0232": "The time zone is not in the IANA list. Names are like America/Sao_Paulo or Europe/Lisbon; without one it is UTC.",
-	"L0234": "A pattern of branches, tags or paths cannot be read: * stands for anything but a slash, ** for anything, ? for one character, [ab] for one of several, and ! at the beginning takes out what an earlier pattern let in.",
-	"L0235": "A pull request from a fork either waits for a person (forks: ask) or starts nothing (forks: never). It never gets secrets.",
-	"L0236": "on.data names datasets of this file: a new version of one of them starts a run.",
-	"L0334": "An expression of a step, under if: or in ${{ }}, reads a name that has no value when the step is about to start: the step before did not write this metric or value, or several steps wrote it. has(name) asks whether it is there.",
 	"L0183": "Nothing in this file will ever write the fact that the rule reads, so the rule could never hold.",
+}
+
+// Errors returns docs/reference/errors.md: every number with its text.
+func Errors() []byte {
+	var out strings.Builder
+	out.WriteString("# Errors by number\n\nWritten by `go test ./project -update`; do not edit. `lastro explain L0104` prints one of them. A message says what was seen and what to do next;\n" +
+		"this page says what it means. L01 is lastro.yaml, L02 data and triggers, L03 runs, steps, gates and secrets; the others say at once what to do next.\n\n| number | what it means |\n|---|---|\n")
+	for _, id := range sortedKeys(IDs) {
+		fmt.Fprintf(&out, "| %s | %s |\n", id, strings.ReplaceAll(IDs[id], "|", "\\|"))
+	}
+	return []byte(out.String())
 }

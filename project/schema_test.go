@@ -90,6 +90,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	for file, want := range map[string][]byte{
 		"../schema/lastro.schema.json":     Schema(),
 		"../docs/reference/lastro-yaml.md": Reference(),
+		"../docs/reference/errors.md":      Errors(),
 	} {
 		golden(t, file, want)
 	}

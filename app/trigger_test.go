@@ -16,7 +16,6 @@ import (
 	"lastro"
 	"lastro/api"
 	"lastro/pipeline"
-	"lastro/project"
 	"lastro/trigger"
 )
 
@@ -406,20 +405,5 @@ func TestScheduled(t *testing.T) {
 	runs := l.runs()
 	if len(runs) != 1 || runs[0].Event["kind"] != "schedule" || runs[0].Event["tick"] != "2026-11-23T11:00:00Z" || runs[0].Actor != "system:schedule" {
 		t.Errorf("runs = %+v", runs)
-	}
-}
-
-// project loads a text as a lastro.yaml; for tests that change the file in force.
-func (l living) use(text string) {
-	l.Helper()
-	if err := os.WriteFile(filepath.Join(l.paths.Project, "lastro.yaml"), []byte(text), 0o600); err != nil {
-		l.Fatal(err)
-	}
-	p, err := project.Load(l.paths.Project)
-	if err != nil {
-		l.Fatal(err)
-	}
-	if err := l.house.use(l.Context(), p); err != nil {
-		l.Fatal(err)
 	}
 }

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"lastro"
+	"lastro/api/mlflow"
+	"lastro/auth"
 	"lastro/project"
 )
 
@@ -126,4 +130,38 @@ func overlay(from, to string, files []string) error {
 
 func blocked(name string, err error) error {
 	return &lastro.Error{Code: lastro.EInvalid, ID: "L0249", Msg: fmt.Sprintf("the fork has something else where %s of the base branch belongs", name), Err: err}
+}
+
+// trustedOnly keeps the steps of untrusted runs from registering models: their
+// code may track, but what the registry holds can be served.
+func (h *House) trustedOnly(routes []auth.Route) []auth.Route {
+	for i, r := range routes {
+		if r.Permission != auth.WriteRegistry {
+			continue
+		}
+		routes[i].Handler = func(w http.ResponseWriter, req *http.Request) {
+			if err := h.mayRegister(req.Context(), auth.IdentityOf(req.Context())); err != nil {
+				mlflow.Refuse(w, req, http.StatusForbidden, err)
+				return
+			}
+			r.Handler(w, req)
+		}
+	}
+	return routes
+}
+
+// mayRegister refuses a step whose run is untrusted.
+func (h *House) mayRegister(ctx context.Context, id auth.Identity) error {
+	if id.Run == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(id.Run, 10, 64)
+	if err != nil {
+		return err
+	}
+	r, err := h.Runs.Run(ctx, n)
+	if err == nil && r.Options.Untrusted {
+		err = &lastro.Error{Code: lastro.EDenied, ID: "L0250", Msg: "the run of a pull request registers no model", Hint: "the run after the merge does"}
+	}
+	return err
 }

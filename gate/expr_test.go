@@ -110,7 +110,7 @@ func TestCompileIn(t *testing.T) {
 		"second line":    {"5% > 1% &&\nmetrics.a > 'b'", ScopeRule, "2:11 `>` does not fit (number, text) | "},
 		"not a bool":     {"metrics.auc", ScopeRule, "1:1 the expression gives a number, not true or false | compare it with something: metrics.auc >= 0.7"},
 		"unknown root":   {"5% > 1 || metric.auc > 1", ScopeRule, "1:11 a rule cannot read \"metric.auc\" | did you mean `metrics.auc`?"},
-		"far root":       {"banana > 1", ScopeRule, "1:1 a rule cannot read \"banana\" | it can read metrics, tests, data, compare, fairness, scan, sbom, params, matrix, event, run, git, steps"},
+		"far root":       {"banana > 1", ScopeRule, "1:1 a rule cannot read \"banana\" | it can read metrics, tests, sarif, coverage, values, data, compare, fairness, scan, sbom, params, matrix, event, run, git, steps"},
 		"tests":          {"tests.fialed == 0", ScopeRule, "1:1 there is no fact \"tests.fialed\" | did you mean `tests.failed`?"},
 		"a group":        {"metrics == 3", ScopeRule, "1:1 \"metrics\" is a group of facts, not one of them | name one below it, such as metrics.NAME"},
 		"rollback":       {"latency.p90 > 1s", ScopeRollback, "1:1 there is no fact \"latency.p90\" | did you mean `latency.p50`?"},

@@ -28,8 +28,8 @@ var scopes = map[Scope]struct {
 	place string
 	names []string
 }{
-	ScopeRule: {"a rule", []string{"metrics.", "tests.total", "tests.failed", "data.", "compare.", "fairness.", "scan.unsafe",
-		"sbom.vulnerabilities.", "params.", "matrix.", "event.", "run.", "git.", "steps."}},
+	ScopeRule: {"a rule", []string{"metrics.", "tests.total", "tests.failed", "tests.skipped", "sarif.errors", "sarif.warnings", "sarif.notes",
+		"coverage.lines", "values.", "data.", "compare.", "fairness.", "scan.unsafe", "sbom.vulnerabilities.", "params.", "matrix.", "event.", "run.", "git.", "steps."}},
 	ScopeRollback: {"rollback_if", []string{"errors.rate", "latency.p50", "latency.p95", "latency.p99", "decision.rate", "score.mean", "score.sd"}},
 	ScopeMonitor:  {"a performance alert", []string{"value", "value.ci_low", "value.ci_high", "baseline", "best"}},
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"lastro"
 	"lastro/auth"
 	"lastro/store"
+	"lastro/store/storetest"
 )
 
 // clock is a clock that a test moves.
@@ -24,11 +24,7 @@ func (c *clock) Now() time.Time { return c.at }
 
 func open(t *testing.T) (*auth.Service, *clock, *store.DB) {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	c := &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	return auth.NewService(store.NewAuth(db), c), c, db
 }

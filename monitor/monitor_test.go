@@ -7,7 +7,6 @@ import (
 	"errors"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"lastro/monitor"
 	"lastro/stats"
 	"lastro/store"
+	"lastro/store/storetest"
 )
 
 const day = 24 * time.Hour
@@ -168,11 +168,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	b := &bench{T: t, db: db, trainer: &trainer{}, phone: &phone{}, world: &world{broken: map[lastro.Ref]error{}}}
 	x := make([]float64, 1000)
 	for i := range x {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"lastro"
 	"lastro/registry"
 	"lastro/store"
+	"lastro/store/storetest"
 )
 
 // guard lets versions move whose digest is in passed, and keeps what it was asked.
@@ -39,11 +39,7 @@ const ana = lastro.Actor("user:ana")
 
 func open(t *testing.T, g registry.Guard) (*registry.Service, *store.DB) {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	return registry.NewService(store.NewRegistry(db), g, lastro.SystemClock{}), db
 }
 

@@ -204,7 +204,10 @@ func (t *Tx) patience(ctx context.Context) context.Context {
 // Query reads rows outside any transaction.
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	rows, err := db.read().rows(ctx, query, args)
-	if isLost(err) && ctx.Err() == nil { // reading is safe to repeat
+	for range readAgain {
+		if !isLost(err) || ctx.Err() != nil {
+			break
+		}
 		rows, err = db.read().rows(ctx, query, args)
 	}
 	return rows, storageError(err)
@@ -213,11 +216,18 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 // QueryRow reads one row outside any transaction.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	row := db.read().row(ctx, query, args)
-	if isLost(row.Err()) && ctx.Err() == nil {
+	for range readAgain {
+		if !isLost(row.Err()) || ctx.Err() != nil {
+			break
+		}
 		row = db.read().row(ctx, query, args)
 	}
 	return row
 }
+
+// readAgain is how often a read is repeated that lost its connection, which is
+// safe: often enough to get past every dead connection of the pool.
+const readAgain = postgresReaders + 1
 
 func (db *DB) read() runner { return runner{db.dialect, db.reader, db.reads} }
 

@@ -211,6 +211,9 @@ func (w *postgresWriter) attempt(ctx context.Context, soon bool, fn func(*Tx) er
 	if err == nil {
 		err = tx.storeEvents(ctx)
 	}
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return isRace(err) || isClosed(conn), err
 	}

@@ -116,7 +116,6 @@ func (w *sqliteWriter) write(ctx context.Context, soon bool, fn func(*Tx) error)
 		return ctx.Err()
 	}
 	n, err := w.commit(ctx, fn)
-	<-w.turn
 	switch {
 	case err != nil:
 		return err
@@ -127,8 +126,10 @@ func (w *sqliteWriter) write(ctx context.Context, soon bool, fn func(*Tx) error)
 	return w.sync.wait(n)
 }
 
-// commit runs one transaction and returns the number of its commit.
+// commit runs one transaction, gives the turn to the next and returns the number
+// of its commit.
 func (w *sqliteWriter) commit(ctx context.Context, fn func(*Tx) error) (n uint64, err error) {
+	defer func() { <-w.turn }()
 	if err := w.sync.failed(); err != nil {
 		return 0, err
 	}

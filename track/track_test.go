@@ -5,7 +5,6 @@ package track_test
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"lastro"
 	"lastro/store"
+	"lastro/store/storetest"
 	"lastro/track"
 )
 
@@ -24,11 +24,7 @@ var (
 
 func open(t testing.TB) *track.Service {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := storetest.Open(t)
 	return track.NewService(store.NewTrack(db), lastro.SystemClock{})
 }
 

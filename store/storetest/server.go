@@ -16,21 +16,8 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
-	"testing"
 	"time"
-
-	"lastro/store"
-)
-
-// The environment that tests on PostgreSQL read.
-const (
-	// serverVar names a server to use, as a URL; "" = a private one is started.
-	serverVar = "LASTRO_TEST_POSTGRES"
-	// requireVar, when it is set, makes a missing PostgreSQL a failure; otherwise
-	// the tests that need it are skipped.
-	requireVar = "LASTRO_TEST_POSTGRES_REQUIRED"
 )
 
 // Server is a private PostgreSQL: in a temporary folder, reached through a socket
@@ -153,6 +140,21 @@ func (s *Server) Dir() string { return s.dir }
 // PID is the server's first process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
+// killBackend kills -9 one of the server's processes that serve a client; the
+// server then ends the others and recovers from its log.
+func (s *Server) killBackend() error {
+	db, err := sql.Open("pgx", s.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var pid int
+	if err := db.QueryRow("SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
 // Stop ends the server at once and removes what it kept.
 func (s *Server) Stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
@@ -220,89 +222,4 @@ func shortTemp() string {
 		return dir
 	}
 	return "/tmp"
-}
-
-// shared is the server of this process's tests.
-var shared struct {
-	sync.Mutex
-	server *Server
-	url    string
-	err    error
-	schema int
-}
-
-// Main runs a package's tests and ends the server that they used. A package that
-// calls Postgres or Each has: func TestMain(m *testing.M) { storetest.Main(m) }
-func Main(m *testing.M) {
-	code := m.Run()
-	shared.Lock()
-	if shared.server != nil {
-		shared.server.Stop()
-	}
-	os.Exit(code)
-}
-
-// Postgres returns the URL of an empty schema of its own on a PostgreSQL that is
-// started for the first test of the process, or skips the test where there is none.
-func Postgres(t testing.TB) string {
-	t.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.url == "" && shared.err == nil {
-		if shared.url = os.Getenv(serverVar); shared.url == "" {
-			if shared.server, shared.err = StartServer(); shared.err == nil {
-				shared.url = shared.server.URL()
-			}
-		}
-	}
-	if errors.Is(shared.err, errNoPostgres) && os.Getenv(requireVar) == "" {
-		t.Skip(shared.err)
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	shared.schema++
-	return schemaOf(t, shared.url, fmt.Sprintf("t%d_%d", os.Getpid(), shared.schema))
-}
-
-// schemaOf makes a schema and returns the URL of a session in it.
-func schemaOf(t testing.TB, server, name string) string {
-	t.Helper()
-	db, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("CREATE SCHEMA " + name); err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
-
-// Each runs a test on a new SQLite database and on a new PostgreSQL one.
-func Each(t *testing.T, test func(t *testing.T, db *store.DB)) {
-	t.Helper()
-	EachTarget(t, func(t *testing.T, target string) {
-		db, err := store.Open(t.Context(), target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		test(t, db)
-	})
-}
-
-// EachTarget runs a test with what store.Open takes: the path of a SQLite file
-// that is not there yet, and the URL of an empty PostgreSQL schema.
-func EachTarget(t *testing.T, test func(t *testing.T, target string)) {
-	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "lastro.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
 }

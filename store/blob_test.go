@@ -43,12 +43,12 @@ func BenchmarkPutSmallPath(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			out := filepath.Join(dir, "out")
 			for i := 0; b.Loop(); i++ {
+				out, text := filepath.Join(dir, fmt.Sprint(i)), fmt.Appendf(nil, "output %d", i)
 				if name == "equal" {
-					i = 0
+					text = []byte("x\n")
 				}
-				if err := os.WriteFile(out, fmt.Appendf(nil, "output %d", i), 0o600); err != nil {
+				if err := os.WriteFile(out, text, 0o600); err != nil {
 					b.Fatal(err)
 				}
 				if _, _, err := s.PutPath(b.Context(), out); err != nil {

@@ -15,12 +15,13 @@ type runChoice struct {
 	Only    []string `placeholder:"STEP" help:"Only these steps and what they need."`
 	From    []string `placeholder:"STEP" help:"These steps and all that follow run even if cached."`
 	NoCache bool     `help:"Everything runs."`
+	Strict  bool     `help:"Steps write to their workspace only, read nothing undeclared and reach no network but tracking."`
 	Param   []string `short:"p" placeholder:"NAME=VALUE" help:"Override a param for this run."`
 }
 
 func (c *runChoice) request() (app.RunRequest, error) {
 	params, err := parseParams(c.Param)
-	return app.RunRequest{Only: c.Only, From: c.From, NoCache: c.NoCache, Params: params, Actor: "user:local", Event: map[string]any{"kind": "person"}}, err
+	return app.RunRequest{Only: c.Only, From: c.From, NoCache: c.NoCache, Strict: c.Strict, Params: params, Actor: "user:local", Event: map[string]any{"kind": "person"}}, err
 }
 
 type planCmd struct {

@@ -189,11 +189,14 @@ func (p *Pages) sendTree(ctx context.Context, w io.Writer, d lastro.Digest) erro
 	return out.Close()
 }
 
+// pictures are the plots that a browser draws, with their media types.
+var pictures = map[string]string{".svg": "image/svg+xml", ".png": "image/png"}
+
 // plotFile answers with a picture that a step drew. A browser shows it as an
 // image only, where no script of it runs; opened by itself it is in a sandbox.
 func (p *Pages) plotFile(w http.ResponseWriter, r *http.Request) {
 	a, err := p.owned(r, true)
-	kind := map[string]string{".svg": "image/svg+xml", ".png": "image/png"}[strings.ToLower(path.Ext(a.Path))]
+	kind := pictures[strings.ToLower(path.Ext(a.Path))]
 	if err == nil && kind == "" {
 		err = lastro.Errorf(lastro.ENotFound, "this plot is no picture: it is drawn on the run's page")
 	}

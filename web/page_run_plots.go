@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"path"
+	"strings"
 
+	"lastro"
 	"lastro/pipeline"
 )
 
@@ -28,8 +31,8 @@ type seriesKey struct{ Class, Name string }
 // maxPlots bounds what one page draws.
 const maxPlots = 20
 
-// plotBytes bounds what is read of one plot for a page.
-const plotBytes = 16 << 20
+// plotBytes bounds what is read of all plots for one page.
+const plotBytes = 32 << 20
 
 // plotsOf draws the plots of an attempt. One that cannot be read says so and
 // takes nothing else along.
@@ -38,9 +41,10 @@ func (p *Pages) plotsOf(ctx context.Context, l Lang, run int64, s pipeline.StepR
 		return nil
 	}
 	var out []plotView
+	left := int64(plotBytes)
 	for i, a := range s.Plots[:min(len(s.Plots), maxPlots)] {
 		view := plotView{Title: a.Name, File: fileOf(l, run, a, links)}
-		plot, err := p.readPlot(ctx, a)
+		plot, err := p.readPlot(ctx, a, &left)
 		switch {
 		case err != nil:
 			view.Bad = err.Error()
@@ -62,7 +66,15 @@ func (p *Pages) plotsOf(ctx context.Context, l Lang, run int64, s pipeline.StepR
 	return out
 }
 
-func (p *Pages) readPlot(ctx context.Context, a pipeline.Artifact) (pipeline.Plot, error) {
+// readPlot reads what is to be drawn; pictures are read by the browser. left is
+// how many bytes the page may still read.
+func (p *Pages) readPlot(ctx context.Context, a pipeline.Artifact, left *int64) (pipeline.Plot, error) {
+	if pictures[strings.ToLower(path.Ext(a.Path))] != "" {
+		return pipeline.Plot{Kind: pipeline.PlotImage}, nil
+	}
+	if *left -= a.Size; *left < 0 {
+		return pipeline.Plot{}, lastro.Errorf(lastro.EInvalid, "the plots of this step are too large for one page")
+	}
 	f, err := p.Files.Open(ctx, a.Digest)
 	if err != nil {
 		return pipeline.Plot{}, err

@@ -22,6 +22,7 @@ type stepReport struct {
 	Findings   []findingRow
 	Files      []coverageRow
 	Left       string // how many more there are; "" = none
+	left       int
 }
 
 type caseRow struct {
@@ -69,7 +70,7 @@ func reportsOf(l Lang, run pipeline.Run, now []pipeline.StepRun) []stepReport {
 	}
 	slices.SortStableFunc(out, func(a, b stepReport) int { return cmp.Compare(urgency(a), urgency(b)) })
 	for i := range out {
-		out[i].trim(&left)
+		out[i].trim(l, &left)
 	}
 	if len(out) > 100 { // of a large matrix
 		out = out[:100]
@@ -90,16 +91,20 @@ func urgency(r stepReport) int {
 }
 
 // trim keeps the lists of all reports within what one page shows.
-func (r *stepReport) trim(left *int) {
+func (r *stepReport) trim(l Lang, left *int) {
 	take := func(n int) int {
-		n = min(n, max(*left, 0))
-		*left -= n
-		return n
+		taken := min(n, max(*left, 0))
+		*left -= taken
+		r.left += n - taken
+		return taken
 	}
 	r.Failed = r.Failed[:take(len(r.Failed))]
 	r.Findings = r.Findings[:take(len(r.Findings))]
 	r.Files = r.Files[:take(len(r.Files))]
-	r.Slow = r.Slow[:take(len(r.Slow))]
+	if r.left > 0 {
+		r.Left = l.T("report.more", l.Int(int64(r.left)))
+	}
+	r.Slow = r.Slow[:min(len(r.Slow), max(*left, 0))]
 }
 
 func (r *stepReport) tests(l Lang, t *pipeline.Tests) {
@@ -120,7 +125,7 @@ func (r *stepReport) tests(l Lang, t *pipeline.Tests) {
 			r.Slow = append(r.Slow, row)
 		}
 	}
-	r.Left = more(l, t.Left)
+	r.left = t.Left
 }
 
 func (r *stepReport) findings(l Lang, f *pipeline.Findings) {
@@ -135,7 +140,7 @@ func (r *stepReport) findings(l Lang, f *pipeline.Findings) {
 	for _, d := range f.List {
 		r.Findings = append(r.Findings, findingRow{Level: l.T("level." + d.Level), State: states[d.Level], Rule: d.Rule, Message: d.Message, Where: sourcePlace(d.File, d.Line, d.Column)})
 	}
-	r.Left = more(l, f.Left)
+	r.left = f.Left
 }
 
 func (r *stepReport) coverage(l Lang, c *pipeline.Coverage) {
@@ -150,14 +155,7 @@ func (r *stepReport) coverage(l Lang, c *pipeline.Coverage) {
 	for _, f := range c.Files {
 		r.Files = append(r.Files, coverageRow{File: f.File, Share: l.Percent(f.Share(), 1), Covered: fmt.Sprintf("%s / %s", l.Int(int64(f.Covered)), l.Int(int64(f.Lines))), Percent: fmt.Sprintf("%.1f", f.Share()*100)})
 	}
-	r.Left = more(l, c.Left)
-}
-
-func more(l Lang, n int) string {
-	if n == 0 {
-		return ""
-	}
-	return l.T("report.more", l.Int(int64(n)))
+	r.left = c.Left
 }
 
 func sourcePlace(file string, line, column int) string {

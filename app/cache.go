@@ -107,7 +107,13 @@ func (h *House) tidyCache(ctx context.Context, now time.Time) error {
 			break
 		}
 		path := filepath.Join(h.cacheDir(), e.Name())
-		if !e.IsDir() || now.Sub(lastUse(path)) < cacheLife {
+		if now.Sub(lastUse(path)) < cacheLife {
+			continue
+		}
+		if !e.IsDir() {
+			if strings.HasPrefix(e.Name(), "derived-") {
+				errs = append(errs, os.Remove(path))
+			}
 			continue
 		}
 		if strings.HasPrefix(e.Name(), "commit-") {

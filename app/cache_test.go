@@ -59,6 +59,9 @@ func TestMaterialised(t *testing.T) {
 			return os.Remove(filepath.Join(filepath.Dir(path), ".stamp-data"))
 		},
 	} {
+		if err := os.Chmod(inner, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
@@ -67,17 +70,25 @@ func TestMaterialised(t *testing.T) {
 			t.Errorf("%s: a file that is not of the content stays", what)
 		}
 	}
+	memo := filepath.Join(h.cacheDir(), "derived-x")
+	if err := os.WriteFile(memo, []byte(d), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := h.tidyCache(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("a copy in use was removed: %v", err)
+	for _, p := range []string{path, memo} {
+		if _, err := os.Stat(p); err != nil {
+			t.Errorf("what is in use was removed: %v", err)
+		}
 	}
 	if err := h.tidyCache(t.Context(), time.Now().Add(cacheLife+time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("a copy that nobody used for two weeks stays: %v", err)
+	for _, p := range []string{path, memo} {
+		if _, err := os.Stat(p); !os.IsNotExist(err) {
+			t.Errorf("what nobody used for two weeks stays: %v", err)
+		}
 	}
 	copied()
 }

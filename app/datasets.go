@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"lastro"
 	"lastro/blob"
@@ -183,6 +184,8 @@ func (h *House) derived(ctx context.Context, parts []string, make func() (lastro
 	if raw, err := os.ReadFile(memo); err == nil {
 		if known, err := lastro.ParseDigest(string(raw)); err == nil {
 			if has, err := h.Blobs.Has(ctx, known); err == nil && has {
+				now := time.Now()
+				_ = os.Chtimes(memo, now, now) // what is used stays
 				return known, nil
 			}
 		}

@@ -87,7 +87,8 @@ func (h *House) Collect(ctx context.Context, o CollectOptions) (Collected, error
 	if err != nil {
 		return out, err
 	}
-	if out.Work, err = h.sweepWork(before, o.DryRun); err == nil && !o.DryRun {
+	out.Work, err = h.sweepWork(before, o.DryRun)
+	if err == nil && !o.DryRun && !h.beside { // a server does it itself, and knows what it is using
 		err = h.tidyCache(ctx, h.Clock.Now())
 	}
 	return out, err

@@ -61,6 +61,9 @@ func build(m *testing.M) int {
 //	db STATEMENT            a change of the state database behind lastro's back
 //	taken VARIABLE          a listening port on 127.0.0.1, its address put into the variable
 //	fifo PATH               a named pipe
+//
+// and the conditions [unreadable] and [notebooks]; $TEST_PYTHON is the folder of
+// the tests' Python.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -68,6 +71,9 @@ func TestScripts(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			if name == "unreadable" { // modes bind this user
 				return os.Geteuid() != 0, nil
+			}
+			if name == "notebooks" { // the tests' Python can execute them
+				return exec.Command(testPython(), "-c", "import nbclient, nbformat, ipykernel").Run() == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
@@ -78,6 +84,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, value)
 			}
 			env.Setenv("TZ", "UTC")
+			env.Setenv("TEST_PYTHON", filepath.Dir(testPython()))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -98,6 +105,14 @@ func TestScripts(t *testing.T) {
 			"fifo":  makeFIFO,
 		},
 	})
+}
+
+// testPython is the Python of the tests; make test sets LASTRO_TEST_PYTHON.
+func testPython() string {
+	if p := os.Getenv("LASTRO_TEST_PYTHON"); p != "" {
+		return p
+	}
+	return "/usr/bin/python3"
 }
 
 // gitIdentity lets git commit without a configuration of the user.

@@ -13,6 +13,7 @@ import keyword
 import os
 import re
 import sys
+import tempfile
 
 PACKAGES = ["nbclient", "nbformat", "ipykernel"]
 PARAMETERS, INJECTED = "parameters", "injected-parameters"  # papermill's tags
@@ -105,6 +106,10 @@ def execute(nb, out, kernel):
     # Timing would make the copies of equal runs differ. The limit is the step's own.
     specs = KernelSpecManager(kernel_dirs=[os.path.join(sys.prefix, "share", "jupyter", "kernels")])
     manager = AsyncKernelManager(kernel_name=kernel, kernel_spec_manager=specs)
+    # Sockets in the step's own folder, which nobody else can enter. An address holds 107 bytes: from here it is short.
+    sockets = os.path.join(os.path.relpath(tempfile.gettempdir()), "kernel")
+    if len(sockets) < 90:
+        manager.transport, manager.ip = "ipc", sockets
     client = Client(nb, km=manager, timeout=None, record_timing=False, on_cell_start=begin, resources={"metadata": {"path": os.getcwd()}})
     try:
         client.execute()

@@ -33,9 +33,10 @@ python: setup $(TESTPY)/.complete
 demo: build python ## the whole loop on two real projects (the first time: 12 minutes on 2 cores)
 	@LASTRO=$(CURDIR)/bin/lastro $(TESTPY)/bin/python demo/demo.py $(DEMO)
 
-test: build python ## every test
+test: build python ## every test, also on a private PostgreSQL
+	@tools/setup.sh test
 	go vet ./...
-	go test -timeout 25m ./...
+	tools/with-postgres.sh go test -timeout 25m ./...
 
 lint: setup ## go vet, staticcheck, govulncheck, gofmt
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

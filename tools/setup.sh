@@ -17,10 +17,16 @@ command -v g++ >/dev/null || missing+=(g++)            # the data engine links l
 if [ "$(id -u)" = 0 ]; then command -v bwrap >/dev/null || missing+=(bubblewrap); fi  # --strict; without it Landlock is used
 [ -n "$python" ] || missing+=(python3)
 if [ -z "$python" ] || ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
+# `setup.sh test`: tests start a PostgreSQL of their own, from these programs alone.
+[ "${1:-}" != test ] || command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null || missing+=(postgresql)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing ${missing[*]} …"
+  if [[ " ${missing[*]} " == *" postgresql "* ]]; then # the programs, without a cluster of the system's
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+  fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 else

@@ -40,6 +40,15 @@ func (h *House) repository() (source.Repository, error) {
 	return source.Repository{}, errNoRepository
 }
 
+// CheckRepository refuses an address that cannot be watched; "" is none.
+func CheckRepository(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, err := source.MirrorOf(address, "")
+	return err
+}
+
 // gitLoop looks for changes of branches and tags.
 func (s *server) gitLoop(ctx context.Context) error {
 	period := or(s.house.watching.Poll, pollHere)
@@ -190,7 +199,8 @@ func orMissing(ctx context.Context, r source.Repository, commit string, err erro
 		return nil
 	}
 	if err == nil {
-		err = &lastro.Error{Code: lastro.ENotFound, ID: "L0248", Msg: fmt.Sprintf("commit %.12s is not in %s: it was rewritten, or is of another repository", commit, r)}
+		err = &lastro.Error{Code: lastro.ENotFound, ID: "L0248", Msg: fmt.Sprintf("commit %.12s is not in %s: it was rewritten, or is of another repository", commit, r),
+			Hint: "lastro up --repository URL names the one that is meant"}
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 func Reference() []byte {
 	var out strings.Builder
 	out.WriteString("# lastro.yaml, key by key\n\nWritten by `go test ./project -update` from the Go types; do not edit. The schema is `schema/lastro.schema.json`.\n" +
-		"Keys marked *later* are known and refused until they work.\n")
+		"Keys marked *later* are known and refused until they work. Every example loads, alone or below the keys that it needs; `lastro explain --expanded` writes all defaults out.\n")
 	done := map[reflect.Type]bool{}
 	var section func(t reflect.Type, heading string)
 	section = func(t reflect.Type, heading string) {
@@ -40,11 +40,18 @@ func Reference() []byte {
 				below = append(below, func() { section(inner, name) })
 			}
 		}
+		for _, text := range examples[heading] {
+			fmt.Fprintf(&out, "\n```yaml\n%s\n```\n", strings.Trim(text, "\n"))
+		}
+		if heading == "steps.NAME" {
+			out.WriteString("\n## steps.NAME.matrix\n" + matrixPage)
+		}
 		for _, f := range below {
 			f()
 		}
 	}
 	section(reflect.TypeFor[File](), "The file")
+	out.WriteString(expressionsPage)
 	return []byte(out.String())
 }
 
@@ -84,6 +91,12 @@ func referenceLine(f field) string {
 	}
 	if f.notYet {
 		more = append(more, "*later*")
+	}
+	switch {
+	case f.dflt != "" && !strings.Contains(f.dflt, ": "):
+		more = append(more, "else `"+f.dflt+"`")
+	case f.implied != "":
+		more = append(more, "else "+f.implied)
 	}
 	if len(more) > 0 {
 		line += " (" + strings.Join(more, "; ") + ")"

@@ -81,15 +81,21 @@ func (s *Store) Has(ctx context.Context, d lastro.Digest) (bool, error) {
 
 // use is Has for a digest of good form.
 func (s *Store) use(ctx context.Context, d lastro.Digest) (bool, error) {
+	if s.recent.has(d) {
+		return true, nil
+	}
 	ok, err := s.useFile(d)
 	if ok || err != nil || s.small == nil {
 		return ok, err
 	}
-	return s.small.UseSmall(ctx, d)
+	if ok, err = s.small.UseSmall(ctx, d); ok && err == nil {
+		s.recent.add(d)
+	}
+	return ok, err
 }
 
-// recent remembers what was stored a moment ago, so that equal outputs of many
-// steps cost one write.
+// recent remembers which small contents were stored or found a moment ago, so
+// that equal outputs of many steps cost one write and one question.
 type recent struct {
 	mu    sync.Mutex
 	until map[lastro.Digest]time.Time
@@ -104,15 +110,13 @@ func (r *recent) has(d lastro.Digest) bool {
 	return time.Now().Before(r.until[d])
 }
 
-func (r *recent) add(contents []blob.Content) {
+func (r *recent) add(d lastro.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.until == nil || len(r.until) > 10_000 {
 		r.until = map[lastro.Digest]time.Time{}
 	}
-	for _, c := range contents {
-		r.until[c.Digest] = time.Now().Add(recently)
-	}
+	r.until[d] = time.Now().Add(recently)
 }
 
 func (r *recent) drop(d lastro.Digest) {
@@ -135,7 +139,9 @@ func (s *Store) putSmall(ctx context.Context, contents []blob.Content) error {
 	if err := s.small.PutSmall(ctx, missing); err != nil {
 		return err
 	}
-	s.recent.add(missing)
+	for _, c := range missing {
+		s.recent.add(c.Digest)
+	}
 	return nil
 }
 

@@ -48,11 +48,12 @@ type commands struct {
 	Rollback rollbackCmd `cmd:"" group:"release" help:"Put back the release that served before."`
 	Approve  approveCmd  `cmd:"" group:"release" help:"See the decisions that wait, and waive a rule until a date."`
 
-	Up     upCmd     `cmd:"" group:"server" help:"Start the server: pages, API, MLflow API, rollouts, monitors, retrains."`
-	Serve  serveCmd  `cmd:"" group:"server" help:"Start the data plane that answers inference requests."`
-	User   userCmd   `cmd:"" group:"server" help:"Add or list people."`
-	Secret secretCmd `cmd:"" group:"server" help:"Set, list or remove secrets that steps get by name."`
-	Token  tokenCmd  `cmd:"" group:"server" help:"Make, list or revoke tokens."`
+	Up      upCmd      `cmd:"" group:"server" help:"Start the server: pages, API, MLflow API, rollouts, monitors, retrains."`
+	Serve   serveCmd   `cmd:"" group:"server" help:"Start the data plane that answers inference requests."`
+	User    userCmd    `cmd:"" group:"server" help:"Add or list people."`
+	Secret  secretCmd  `cmd:"" group:"server" help:"Set, list or remove secrets that steps get by name."`
+	Trigger triggerCmd `cmd:"" group:"server" help:"See what starts runs; let a fork's run start; install a hook."`
+	Token   tokenCmd   `cmd:"" group:"server" help:"Make, list or revoke tokens."`
 
 	Gc   gcCmd   `cmd:"" group:"server" name:"gc" help:"Remove stored content that nothing needs."`
 	Fsck fsckCmd `cmd:"" group:"server" help:"Read all stored content again; name what is damaged or missing."`

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"lastro"
 	"lastro/app"
@@ -13,11 +14,13 @@ import (
 )
 
 type upCmd struct {
-	Listen    string `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
-	Endpoints string `placeholder:"HOST:PORT" help:"Address where models answer; default: 127.0.0.1:7071."`
-	Data      string `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
-	Auth      string `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
-	SecretKey string `placeholder:"FILE" env:"LASTRO_AGE_KEY_FILE" help:"age key that opens secrets; default: secrets.key in the state directory."`
+	Listen     string        `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
+	Endpoints  string        `placeholder:"HOST:PORT" help:"Address where models answer; default: 127.0.0.1:7071."`
+	Data       string        `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
+	Auth       string        `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
+	Repository string        `placeholder:"URL" help:"Repository whose pushes start runs (on: in lastro.yaml); default: the one that holds the project."`
+	Poll       time.Duration `placeholder:"DURATION" help:"How often the repository is looked at; default: 2s on this machine, 1m elsewhere."`
+	SecretKey  string        `placeholder:"FILE" env:"LASTRO_AGE_KEY_FILE" help:"age key that opens secrets; default: secrets.key in the state directory."`
 }
 
 func (*upCmd) Help() string {
@@ -25,6 +28,7 @@ func (*upCmd) Help() string {
   lastro up                                 this project's server; prints a one-time link for the browser
   lastro up --listen 127.0.0.1:8080         on another port
   lastro up --listen 127.0.0.1:7080 --endpoints 127.0.0.1:7081    a second project on one machine
+  lastro up --repository git@host:team/project.git    pushes there start runs, as on: in lastro.yaml says
   lastro up --data /srv/lastro              a tracking server and registry without a project
   LASTRO_DB=postgres://lastro@db/lastro lastro up    the state in PostgreSQL (docs/reference/database.md)
 
@@ -34,6 +38,10 @@ a second SIGTERM, or ctrl-C, stops at once: steps go on, and the next server tak
 }
 
 func (c *upCmd) Run(env *Env) error {
+	watch, err := watching(c.Repository, c.Poll)
+	if err != nil {
+		return err
+	}
 	paths := env.paths()
 	if c.Data != "" {
 		dir, err := filepath.Abs(c.Data)
@@ -55,7 +63,7 @@ func (c *upCmd) Run(env *Env) error {
 	}
 	app.Version = Version
 	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, SecretKey: c.SecretKey, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
-		return h.Up(drained(env, h), app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Ready: func(a app.Address) { c.ready(env, a) }})
+		return h.Up(drained(env, h), app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Watching: watch, Ready: func(a app.Address) { c.ready(env, a) }})
 	})
 }
 

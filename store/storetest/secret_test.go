@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store_test
+package storetest
 
 import (
-	"bytes"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,22 +17,17 @@ import (
 	"lastro/store"
 )
 
-func openSecrets(t *testing.T, place secret.KeyPlace) (*secret.Service, *store.DB, string) {
+// openSecrets returns a service with a key of its own, and the folder of that.
+func openSecrets(t *testing.T, db *store.DB) (*secret.Service, string) {
 	t.Helper()
 	dir := t.TempDir()
-	if place == (secret.KeyPlace{}) {
-		place.Own = filepath.Join(dir, "secrets.key")
-	}
-	db, err := store.Open(t.Context(), filepath.Join(dir, "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return secret.NewService(store.NewSecret(db), place, lastro.SystemClock{}), db, dir
+	return secret.NewService(store.NewSecret(db), secret.KeyPlace{Own: filepath.Join(dir, "secrets.key")}, lastro.SystemClock{}), dir
 }
 
-func TestSecrets(t *testing.T) {
-	s, db, dir := openSecrets(t, secret.KeyPlace{})
+func TestSecrets(t *testing.T) { Each(t, testSecrets) }
+
+func testSecrets(t *testing.T, db *store.DB) {
+	s, dir := openSecrets(t, db)
 	ctx, by := t.Context(), lastro.Actor("user:ana")
 	if _, err := os.Stat(filepath.Join(dir, "secrets.key")); !os.IsNotExist(err) {
 		t.Errorf("a key before there is a secret: %v", err)
@@ -72,27 +68,33 @@ func TestSecrets(t *testing.T) {
 	if err != nil || len(events) != 5 || events[3].Verb != "secret.removed" {
 		t.Errorf("events: %+v, %v", events, err)
 	}
-	// Nothing on the disk holds a value.
-	db.Close()
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
+	if fi, err := os.Stat(filepath.Join(dir, "secrets.key")); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("the key: %v, %v", fi, err)
+	}
+	// No row holds a value.
+	var all64 strings.Builder
+	rows, err := db.Query(ctx, `SELECT name, recipient, box, set_by FROM secrets`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, recipient, box, by string
+		if err := rows.Scan(&name, &recipient, &box, &by); err != nil {
 			t.Fatal(err)
 		}
-		if fi, _ := e.Info(); e.Name() == "secrets.key" && fi.Mode().Perm() != 0o600 {
-			t.Errorf("the key has mode %v", fi.Mode())
-		}
-		for _, v := range []string{"first value of it", "line one", "once more", "xxxxxxxx"} {
-			if bytes.Contains(raw, []byte(v)) {
-				t.Errorf("%s holds %q", e.Name(), v)
-			}
+		raw, _ := base64.StdEncoding.DecodeString(box)
+		fmt.Fprintln(&all64, name, recipient, box, by, string(raw))
+	}
+	for _, v := range []string{"once more", base64.StdEncoding.EncodeToString([]byte("once more"))} {
+		if strings.Contains(all64.String(), v) || all64.Len() < 100 {
+			t.Errorf("the table holds %q, or nothing: %q", v, all64.String())
 		}
 	}
 }
 
 func TestSecretsRefused(t *testing.T) {
-	s, _, dir := openSecrets(t, secret.KeyPlace{})
+	s, dir := openSecrets(t, open(t, sqliteFile(t)))
 	for name, tc := range map[string]struct{ name, value, id string }{
 		"lower case": {"token", "a value", "L0373"}, "no letter": {"1A", "a value", "L0373"}, "line end": {"A\n", "a value", "L0373"},
 		"a step has it": {"PATH", "a value", "L0373"}, "ours": {"LASTRO_X", "a value", "L0373"}, "loader": {"LD_PRELOAD", "a value", "L0373"},
@@ -104,14 +106,16 @@ func TestSecretsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, tc.id)
 		}
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) > 3 { // the database and its log
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("a key was made for nothing: %v", entries)
 	}
 }
 
-func TestSecretKey(t *testing.T) {
+func TestSecretKey(t *testing.T) { Each(t, testSecretKey) }
+
+func testSecretKey(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	first, db, dir := openSecrets(t, secret.KeyPlace{})
+	first, dir := openSecrets(t, db)
 	own := filepath.Join(dir, "secrets.key")
 	if _, err := first.Set(ctx, "user:ana", "A", "value of A"); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ func families() map[string][]string {
 		"rollout.": {string(deploy.Starting), string(deploy.Running), string(deploy.Promoting), string(deploy.RollingBack), string(deploy.Succeeded), string(deploy.RolledBack), string(deploy.Superseded)},
 		"alert.":   {string(monitor.Pending), string(monitor.Firing), string(monitor.Resolved)},
 		"level.":   {"error", "warning", "note"},
+		"cause.":   causes,
 		"test.":    {"passed", "skipped"},
 		"kind.":    {string(monitor.Drift), string(monitor.Estimated), string(monitor.Performance)}}
 }

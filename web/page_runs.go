@@ -4,6 +4,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"lastro/pipeline"
@@ -12,11 +13,15 @@ import (
 // runsPage is the list of runs.
 type runsPage struct {
 	Runs    []pipeline.Run
+	Causes  map[int64]string // what started a run, unless a person did
 	Verdict string // about the newest
 	Why     []phrase
 	Earlier string // link to the runs before these; "" = there are none
 	Newest  string // link back; "" = these are the newest
 }
+
+// causes are the kinds of events that a list of runs names.
+var causes = []string{"alert", "api", "data", "pull_request", "push", "schedule", "tag"}
 
 // runsShown is how many runs one page lists.
 const runsShown = 100
@@ -32,7 +37,13 @@ func (p *Pages) runs(r *http.Request, l Lang) (string, page, error) {
 	if before > 0 {
 		body.Newest = "/runs"
 	}
-	body.Runs = runs
+	body.Runs, body.Causes = runs, map[int64]string{}
+	for _, run := range runs {
+		kind, _ := run.Event["kind"].(string)
+		if slices.Contains(causes, kind) {
+			body.Causes[run.Number] = l.T("cause." + kind)
+		}
+	}
 	pg := page{Title: l.T("runs.title"), Nav: "runs"}
 	if len(runs) > 0 {
 		newest := runs[0]

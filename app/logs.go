@@ -50,6 +50,9 @@ func (h *House) ReadLog(ctx context.Context, run int64, step string, cell, attem
 // matrix is all of its cells. ENotFound names what was perhaps meant.
 func (h *House) Attempts(ctx context.Context, run int64, step string, cell int) ([]pipeline.StepRun, error) {
 	rows, err := h.Runs.StepRuns(ctx, run)
+	if err == nil && len(rows) == 0 {
+		_, err = h.Runs.Run(ctx, run) // perhaps there is no such run
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,10 @@ func noStep(run int64, step string, cell int, names []string) error {
 			Hint: fmt.Sprintf("lastro logs %d shows what there is", run)}
 	}
 	e := &lastro.Error{Code: lastro.ENotFound, ID: "L0006", Msg: fmt.Sprintf("run #%d has no step %q", run, step), Hint: didYouMean(step, names)}
-	if e.Hint == "" && len(names) > 0 {
+	switch {
+	case len(names) == 0:
+		e.Msg, e.Hint = fmt.Sprintf("run #%d ended before its first step", run), fmt.Sprintf("lastro ls -n 50 says why run #%d ended", run)
+	case e.Hint == "":
 		e.Hint = "it has " + someNames(names, 8)
 	}
 	return e

@@ -33,6 +33,7 @@ type commands struct {
 	Run    runCmd    `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
 	Plan   planCmd   `cmd:"" group:"work" help:"Say what a run would do: hit or miss, and what changed."`
 	Logs   logsCmd   `cmd:"" group:"work" help:"Print what a step of a run printed."`
+	Shell  shellCmd  `cmd:"" group:"work" help:"Look inside a step: the same files and environment, before its command."`
 	Cancel cancelCmd `cmd:"" group:"work" help:"End a run that is under way, here or elsewhere."`
 	Retry  retryCmd  `cmd:"" group:"work" help:"Try again what did not end well in a run."`
 	Resume resumeCmd `cmd:"" group:"work" help:"Go on with a run whose lastro was stopped or killed."`

@@ -160,9 +160,19 @@ func Ancestors(steps []StepSpec) func(step int) []bool {
 	}
 }
 
-// foresee says what a plan can tell of a condition: "" = it holds, or there is
-// none; LeftOut; Depends when facts of the run decide.
-func (p *planner) foresee(s StepSpec, c *PlanCell) (Outlook, string) {
+// foresee says what a plan can tell of the conditions of a cell and of the
+// steps that it needs: "" = they hold, or there are none; LeftOut; Depends when
+// facts of the run decide. What is skipped with another step is not cached.
+func (p *planner) foresee(ps *PlanStep, c *PlanCell) (Outlook, string) {
+	for _, need := range ps.Needs {
+		switch p.unsure[need] {
+		case LeftOut:
+			return LeftOut, need + " is skipped"
+		case Depends:
+			return Depends, "depends on " + need
+		}
+	}
+	s := ps.Spec
 	if s.If == "" {
 		return "", ""
 	}
@@ -190,6 +200,26 @@ func (p *planner) foresee(s StepSpec, c *PlanCell) (Outlook, string) {
 		return LeftOut, names.sawFalse(s.If)
 	}
 	return "", ""
+}
+
+// foretell notes a step whose conditions leave it out, or may.
+func (p *planner) foretell(ps *PlanStep) {
+	out, may := 0, false
+	for _, c := range ps.Cells {
+		if c.Outlook == LeftOut {
+			out++
+		}
+		may = may || c.Outlook == Depends && ps.Spec.If != ""
+	}
+	for _, need := range ps.Needs {
+		may = may || p.unsure[need] == Depends
+	}
+	switch {
+	case out == len(ps.Cells):
+		p.unsure[ps.Spec.Name] = LeftOut
+	case may:
+		p.unsure[ps.Spec.Name] = Depends
+	}
 }
 
 // before returns what the cache knows of the steps that a step waits for, and

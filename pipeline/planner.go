@@ -36,6 +36,7 @@ type planner struct {
 	names    scope
 	upstream map[string]map[string]bool   // of each step that was asked about
 	declares map[string]map[string]string // what the file says of each step, as ingredients
+	unsure   map[string]Outlook           // steps that a condition leaves out, or may
 }
 
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
@@ -80,7 +81,7 @@ func (e *Engine) replan(ctx context.Context, shop *Workshop, r Run) (*Plan, erro
 func newPlanner(e *Engine, shop *Workshop, spec Spec, o PlanOptions) *planner {
 	p := &planner{e: e, shop: shop, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
 		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{}, keyed: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}, declares: map[string]map[string]string{}}
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}, declares: map[string]map[string]string{}, unsure: map[string]Outlook{}}
 	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, Options: o.RunOptions, shop: shop, index: map[string]int{}}
 	return p
 }
@@ -188,6 +189,7 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 	if err := p.outlooks(ctx, ps); err != nil {
 		return err
 	}
+	p.foretell(ps)
 	p.settle(ps)
 	return nil
 }
@@ -299,7 +301,7 @@ func declaration(s StepSpec) (map[string]string, error) {
 	for _, o := range s.Outputs {
 		files[o.Name] = o.Path
 	}
-	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "plots": s.Plots, "sees": s.Sees, "services": s.Services} {
+	for name, v := range map[string]any{"variables": vars, "outputs": files, "reports": s.Reports, "metrics files": s.Metrics, "plots": s.Plots, "sees": s.Sees} {
 		b, err := lastro.CanonicalJSON(v)
 		if err != nil {
 			return nil, err
@@ -551,7 +553,7 @@ func (p *planner) outlooks(ctx context.Context, ps *PlanStep) error {
 // outlook completes what can be told of a cell without the cache; ask means
 // that its key is known and the cache decides.
 func (p *planner) outlook(ps *PlanStep, c *PlanCell) (ask bool, err error) {
-	if outlook, why := p.foresee(ps.Spec, c); outlook != "" {
+	if outlook, why := p.foresee(ps, c); outlook != "" {
 		c.Outlook, c.Why = outlook, why
 		return false, nil
 	}

@@ -40,6 +40,8 @@ var runIDs = map[string]string{
 	"L0248": "The commit is no longer in the repository: its branch was rewritten, or it is of another repository.",
 	"L0249": "A fork has a folder or a link where a file of the base branch belongs, so the pipeline of the base branch cannot be laid over it.",
 	"L0250": "The run of a pull request tests. What it trained is registered by the run after the merge.",
+	"L0251": "The repository has a hook of that name that lastro did not write. It is left alone; the line to add to it is printed.",
+	"L0252": "The folder is no git repository. The hook goes into the repository that people push to.",
 	"L0301": "The command ended with another status than 0. Its last lines are shown; lastro logs RUN STEP has all, and lastro shell RUN STEP opens a shell with the same files and environment.",
 	"L0302": "The step needed more memory than it may use and was stopped by the kernel; the peak that was seen is shown. Raise resources: {memory}, read the data in pieces, or let the machine have more. retry: {on: [oom]} tries again, which helps when others used the memory.",
 	"L0303": "The step took longer than its timeout and was stopped, with everything that it had started. Without timeout it is 24 hours.",

@@ -65,7 +65,8 @@ func planRun(env *Env, req app.RunRequest) error {
 }
 
 var outlooks = map[pipeline.Outlook]struct{ state, word string }{
-	pipeline.Hit: {"cached", "hit"}, pipeline.Miss: {"running", "miss"}, pipeline.Depends: {"pending", "depends"}}
+	pipeline.Hit: {"cached", "hit"}, pipeline.Miss: {"running", "miss"}, pipeline.Depends: {"pending", "depends"},
+	pipeline.LeftOut: {"skipped", "skip"}}
 
 func printPlan(env *Env, p *pipeline.Plan) error {
 	if env.JSON {

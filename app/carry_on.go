@@ -17,12 +17,12 @@ import (
 	"lastro/pipeline"
 )
 
-// reproduction is the kind of event that starts a run for comparison only.
-const reproduction = "reproduction"
+// reproducing is the part of the cache that only runs for comparison see.
+const reproducing pipeline.Scope = "reproduction"
 
 // registers reports whether the model of a run is registered and decided on.
 func registers(r pipeline.Run) bool {
-	return !r.Options.Untrusted && r.Event["kind"] != reproduction
+	return !r.Options.Untrusted && r.Options.Scope != reproducing
 }
 
 // Retry lets an ended run go on: what failed, errored, was cancelled or skipped

@@ -106,7 +106,11 @@ func (h *House) shopIn(ctx context.Context, run pipeline.Run, dir string, notes 
 	if err != nil {
 		return nil, err
 	}
-	return h.shop(p, dir, source.NewRecorded(run.Code, dir), recordedData{datasets{h: h, project: p, notes: notes}, run.Datasets}, h.runtimes(dir, notes, nil)), nil
+	files, err := h.treeOf(ctx, run, nil)
+	if err != nil {
+		return nil, err
+	}
+	return h.shop(p, dir, source.NewRecorded(files, dir), recordedData{datasets{h: h, project: p, notes: notes}, run.Datasets}, h.runtimes(dir, notes, nil)), nil
 }
 
 // recordedData gives the versions that a run read, from the store.

@@ -30,15 +30,16 @@ type commands struct {
 	Init  initCmd  `cmd:"" group:"start" help:"Start a project from a template."`
 	Check checkCmd `cmd:"" group:"start" help:"Check lastro.yaml: every problem at once, with its place."`
 
-	Run    runCmd    `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
-	Plan   planCmd   `cmd:"" group:"work" help:"Say what a run would do: hit or miss, and what changed."`
-	Logs   logsCmd   `cmd:"" group:"work" help:"Print what a step of a run printed."`
-	Shell  shellCmd  `cmd:"" group:"work" help:"Look inside a step: the same files and environment, before its command."`
-	Cancel cancelCmd `cmd:"" group:"work" help:"End a run that is under way, here or elsewhere."`
-	Retry  retryCmd  `cmd:"" group:"work" help:"Try again what did not end well in a run."`
-	Resume resumeCmd `cmd:"" group:"work" help:"Go on with a run whose lastro was stopped or killed."`
-	Ls     lsCmd     `cmd:"" group:"work" help:"List runs, models, data or what is live."`
-	Diff   diffCmd   `cmd:"" group:"work" help:"Say what differs between two runs: what went in, then the effect."`
+	Run       runCmd       `cmd:"" group:"work" help:"Run the pipeline here; steps that are unchanged come from the cache."`
+	Plan      planCmd      `cmd:"" group:"work" help:"Say what a run would do: hit or miss, and what changed."`
+	Logs      logsCmd      `cmd:"" group:"work" help:"Print what a step of a run printed."`
+	Shell     shellCmd     `cmd:"" group:"work" help:"Look inside a step: the same files and environment, before its command."`
+	Cancel    cancelCmd    `cmd:"" group:"work" help:"End a run that is under way, here or elsewhere."`
+	Retry     retryCmd     `cmd:"" group:"work" help:"Try again what did not end well in a run."`
+	Resume    resumeCmd    `cmd:"" group:"work" help:"Go on with a run whose lastro was stopped or killed."`
+	Ls        lsCmd        `cmd:"" group:"work" help:"List runs, models, data or what is live."`
+	Diff      diffCmd      `cmd:"" group:"work" help:"Say what differs between two runs: what went in, then the effect."`
+	Reproduce reproduceCmd `cmd:"" group:"work" help:"Do a run again without the cache, and compare what it makes."`
 
 	Explain explainCmd `cmd:"" group:"understand" help:"Say in plain words what this project does."`
 	Why     whyCmd     `cmd:"" group:"understand" help:"Say why a version serves or not, or why a step ran again."`

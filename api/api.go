@@ -163,7 +163,11 @@ type Problem struct {
 func (h *handler) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := Problem{Type: "about:blank", Title: err.Error(), Code: lastro.CodeOf(err), Status: StatusOf(lastro.CodeOf(err))}
 	var e *lastro.Error
-	if errors.As(err, &e) {
+	var several lastro.Problems
+	if errors.As(err, &several) && len(several) > 0 { // the title names all of them
+		e = several[0]
+	}
+	if e != nil || errors.As(err, &e) {
 		p.ID, p.Hint, p.Notes = e.ID, e.Hint, e.Notes
 	}
 	if p.Status >= 500 {

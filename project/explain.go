@@ -313,6 +313,8 @@ func explainSplit(with map[string]any) string {
 		if w := word(with["window"], ""); w != "" {
 			text += ", the newest " + w
 		}
+	case word(with["by"], "") == "group":
+		text = "splits so that all rows of one " + word(with["column"], "group") + " are on one side"
 	case with["stratify"] != nil:
 		text += ", equal shares of " + words(with["stratify"])
 	}

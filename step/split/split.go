@@ -39,8 +39,8 @@ var _ pipeline.Kind = (*Kind)(nil)
 
 // settings are what `with:` holds.
 type settings struct {
-	By         string   `json:"by"`                  // time or random
-	Column     string   `json:"column,omitempty"`    // by time; default: the dataset's event_time
+	By         string   `json:"by"`                  // time, random or group
+	Column     string   `json:"column,omitempty"`    // by time: default the dataset's event_time; by group: whose rows stay together
 	Window     string   `json:"window,omitempty"`    // by time: only the newest rows, such as 90d
 	Test       share    `json:"test,omitempty"`      // "last 20%", "25%" or 0.25
 	TestFrom   string   `json:"test_from,omitempty"` // by time, instead of test: the first moment of the test rows
@@ -117,15 +117,19 @@ func (k *Kind) parse(s pipeline.StepSpec) (settings, error) {
 }
 
 func (set settings) check(s pipeline.StepSpec) error {
-	byTime := set.By == "time"
+	byTime, byGroup := set.By == "time", set.By == "group"
 	switch {
-	case !byTime && set.By != "random":
-		return invalid(s, "by: time or by: random", "with: by is %q", set.By)
+	case !byTime && !byGroup && set.By != "random":
+		return invalid(s, "by: time, by: random or by: group", "with: by is %q", set.By)
+	case byGroup && set.Column == "":
+		return invalid(s, "such as column: customer_id", "with: a split by group needs column")
+	case byGroup && set.Stratify != "":
+		return invalid(s, "a group goes to one side as a whole", "with: stratify belongs to by: random")
 	case byTime && set.Column == "":
 		return invalid(s, "name the column of the event time", "with: a split by time needs column")
 	case byTime && (set.Stratify != "" || set.Seed != 0):
 		return invalid(s, "", "with: stratify and seed belong to by: random")
-	case !byTime && (set.Column != "" || set.Window != "" || set.TestFrom != ""):
+	case !byTime && (!byGroup && set.Column != "" || set.Window != "" || set.TestFrom != ""):
 		return invalid(s, "", "with: column, window and test_from belong to by: time")
 	case set.Test == 0 && set.TestFrom == "":
 		return invalid(s, "such as test: last 20%", "with: which rows are the test?")
@@ -191,6 +195,12 @@ func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error
 	req := data.SplitRequest{Table: data.Files(j.Path(j.Inputs[0].Path)), By: set.By, Column: set.Column, TestFrom: set.TestFrom,
 		TestShare: float64(set.Test), ValidShare: float64(set.Validation), Stratify: set.Stratify, Seed: int64(set.Seed),
 		Key: spec.Key, NoOverlap: set.NoOverlap, Drop: spec.Sensitive}
+	if set.By == "group" { // at random, and no value of the column is on two sides
+		req.By, req.Column = "random", ""
+		if !slices.Contains(req.NoOverlap, set.Column) {
+			req.NoOverlap = append(slices.Clone(req.NoOverlap), set.Column)
+		}
+	}
 	if set.Window != "" {
 		if req.Window, err = data.ParseDuration(set.Window); err != nil {
 			return pipeline.Result{}, err
@@ -208,6 +218,7 @@ func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error
 	for _, w := range []*data.Written{&result.Train, &result.Test, &result.Valid} {
 		w.Path = "" // where the workspace was is nobody's business later
 	}
+	set.NoOverlap = req.NoOverlap
 	tell(j, set, spec, result)
 	raw, err := json.Marshal(report{By: set.By, NoOverlap: set.NoOverlap, Left: spec.Sensitive, Result: result})
 	return pipeline.Result{Report: raw}, err

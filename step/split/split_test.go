@@ -84,6 +84,37 @@ func TestByTime(t *testing.T) {
 	}
 }
 
+// All rows of one carrier go to one side; together they are all rows.
+func TestByGroup(t *testing.T) {
+	k := kind()
+	s := step("flights", `{"by": "group", "column": "carrier", "test": "25%", "seed": 3}`, "train", "test")
+	j, log := job(t, s, "flights_*.parquet")
+	result, err := k.Run(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(result.Report, &r); err != nil || r.By != "group" || r.Result.Train.Rows+r.Result.Test.Rows != 2000 || r.Result.Test.Rows == 0 || r.Result.Train.Rows == 0 {
+		t.Fatalf("report %s: %v", result.Report, err)
+	}
+	if !strings.Contains(log.String(), "no value of carrier is on two sides") {
+		t.Errorf("log:\n%s", log)
+	}
+	seen := map[string]string{}
+	for _, o := range s.Outputs {
+		columns, err := k.Engine.Columns(t.Context(), data.ColumnsRequest{Table: data.Files(j.Path(o.Path)), Columns: []data.ColumnAsk{{Name: "carrier"}}})
+		if err != nil || len(columns) != 1 || len(columns[0].Categories) == 0 {
+			t.Fatalf("%s: %v, %v", o.Name, columns, err)
+		}
+		for _, v := range columns[0].Categories {
+			if other, twice := seen[v.Value]; twice {
+				t.Errorf("carrier %s is in %s and %s", v.Value, other, o.Name)
+			}
+			seen[v.Value] = o.Name
+		}
+	}
+}
+
 func TestSensitiveColumnsStayBehind(t *testing.T) {
 	k := kind()
 	s := step("census", `{"by": "random", "stratify": "sex", "test": "25%", "validation": 0.1, "seed": "42"}`, "train", "test", "valid")
@@ -119,9 +150,12 @@ func TestLeakFails(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	for with, want := range map[string]string{
-		`{"by": "age", "test": "25%"}`:                                   "by is",
-		`{"by": "time", "test": "25%", "seed": 3}`:                       "seed belong",
-		`{"by": "random", "test": "25%", "window": "9d"}`:                "belong to by: time",
+		`{"by": "age", "test": "25%"}`:                                              "by is",
+		`{"by": "group", "test": "25%"}`:                                            "needs column",
+		`{"by": "group", "column": "carrier", "test": "25%", "stratify": "origin"}`: "stratify belongs",
+		`{"by": "group", "column": "carrier", "test": "25%", "window": "9d"}`:       "belong to by: time",
+		`{"by": "time", "test": "25%", "seed": 3}`:                                  "seed belong",
+		`{"by": "random", "test": "25%", "window": "9d"}`:                           "belong to by: time",
 		`{"by": "random"}`:                                               "which rows are the test",
 		`{"by": "random", "test": "125%"}`:                               "not a share",
 		`{"by": "random", "test": "25%", "tset": 1}`:                     "tset",

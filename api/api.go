@@ -59,7 +59,8 @@ type RunRequest struct {
 	From    []string       `json:"from,omitempty"`
 	NoCache bool           `json:"no_cache,omitempty"`
 	Params  map[string]any `json:"params,omitempty"`
-	Key     string         `json:"-"` // Idempotency-Key: the same key gives the same run
+	Key     string         `json:"-"`                // Idempotency-Key: the same key gives the same run
+	Strict  bool           `json:"strict,omitempty"` // steps write to their workspace only and reach no network but tracking
 }
 
 // Status is what a server says of itself.

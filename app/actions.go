@@ -109,7 +109,7 @@ func (s *server) Plan(ctx context.Context, r api.RunRequest, by lastro.Actor) (*
 }
 
 func requestOf(r api.RunRequest, by lastro.Actor) RunRequest {
-	return RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Actor: by, Event: map[string]any{"kind": "person"}}
+	return RunRequest{Only: r.Only, From: r.From, NoCache: r.NoCache, Params: r.Params, Strict: r.Strict, Actor: by, Event: map[string]any{"kind": "person"}}
 }
 
 // loadNow makes lastro.yaml as it is on disk the one in force: who asks for a

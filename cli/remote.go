@@ -40,7 +40,7 @@ func followToEnd(env *Env, server *app.Client, run int64) error {
 }
 
 func requestBody(req app.RunRequest) map[string]any {
-	return map[string]any{"only": req.Only, "from": req.From, "no_cache": req.NoCache, "params": req.Params}
+	return map[string]any{"only": req.Only, "from": req.From, "no_cache": req.NoCache, "params": req.Params, "strict": req.Strict}
 }
 
 // planRemotely asks the living server what a run would do.

@@ -15,13 +15,16 @@ const anchorBytes = 24
 // (Aho and Corasick, 1975), as a table of transitions over the classes of bytes
 // that patterns hold.
 type automaton struct {
-	class   [256]uint16 // 0 = in no pattern
+	class   [256]uint16 // 0 = in no pattern; lineEnd = not looked at
 	classes int
-	next    []int32 // state*classes + class -> state
+	next    []int32 // state*classes + class -> state*classes, its complement when something ends there
 	held    []uint8 // of a state: how many bytes seen last may begin a pattern that is not complete
 	hit     []int32 // of a state: index of hits, 0 = none
 	hits    []hit
 }
+
+// lineEnd is the class of CR and LF.
+const lineEnd = 1 << 15
 
 // hit is what ends in a state.
 type hit struct {
@@ -48,6 +51,12 @@ func newAutomaton(patterns []string) *automaton {
 		a.add(p)
 	}
 	a.link()
+	for i, s := range a.next {
+		if a.next[i] = s * int32(a.classes); a.hit[s] != 0 {
+			a.next[i] = ^a.next[i]
+		}
+	}
+	a.class['\n'], a.class['\r'] = lineEnd, lineEnd
 	return a
 }
 

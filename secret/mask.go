@@ -143,7 +143,7 @@ type writer struct {
 	a   *automaton
 	err error
 
-	state  int32
+	state  int32    // times the number of classes
 	breaks int      // line ends since the last other byte
 	follow []string // what has to come for a long value to go on
 	blind  bool     // too many of these: everything is hidden until the line ends
@@ -180,26 +180,26 @@ func (w *writer) Close() error {
 
 // scan marks what is to be hidden from one position on.
 func (w *writer) scan(from int) {
-	a, state := w.a, w.state
-	for i := from; i < len(w.buf); i++ {
-		c := w.buf[i]
-		if c == '\n' || c == '\r' {
+	a, next, state, breaks := w.a, w.a.next, w.state, w.breaks
+	for i, c := range w.buf[from:] {
+		class := a.class[c]
+		if class == lineEnd {
 			w.blind = false
-			if w.breaks++; w.breaks > maxBreaks {
+			if breaks++; breaks > maxBreaks {
 				state, w.follow = 0, w.follow[:0]
 			}
 			continue
 		}
-		w.breaks = 0
+		breaks = 0
 		if len(w.follow) > 0 || w.blind {
-			w.goOn(i, c)
+			w.goOn(from+i, c)
 		}
-		state = a.next[int(state)*a.classes+int(a.class[c])]
-		if h := a.hit[state]; h != 0 {
-			w.found(i, &a.hits[h])
+		if state = next[state+int32(class)]; state < 0 {
+			state = ^state
+			w.found(from+i, &a.hits[a.hit[int(state)/a.classes]])
 		}
 	}
-	w.state = state
+	w.state, w.breaks = state, breaks
 }
 
 // goOn hides the byte at i when it is the next one of a long value.
@@ -250,7 +250,7 @@ func (w *writer) mark(from, to int) {
 
 // settled returns how much of buf no later byte can change.
 func (w *writer) settled() int {
-	held := int(w.a.held[w.state])
+	held := int(w.a.held[int(w.state)/w.a.classes])
 	if held == 0 || held < holdBytes && w.breaks > 0 {
 		return len(w.buf)
 	}

@@ -62,6 +62,14 @@ func (c collector) collect(ctx context.Context) error {
 	return first
 }
 
+// hide takes secrets out of a text.
+func (c collector) hide(text string) string {
+	if c.mask == nil {
+		return text
+	}
+	return c.mask(text)
+}
+
 func (c collector) metrics(file string) error {
 	raw, err := c.read(file, "metrics file", maxReportBytes)
 	if err != nil {
@@ -75,15 +83,12 @@ func (c collector) report(format, file string) error {
 	if err != nil {
 		return err
 	}
-	r, err := readReport(format, raw)
+	r, err := readReport(format, raw, c.hide)
 	if err != nil {
 		return err
 	}
 	r.File = file
 	r.facts(c.row.Facts)
-	if c.mask != nil {
-		r.mask(c.mask)
-	}
 	c.row.Reports = append(c.row.Reports, r)
 	return nil
 }
@@ -121,10 +126,7 @@ func (c collector) summary() error {
 		return err
 	}
 	text := strings.ReplaceAll(strings.ToValidUTF8(string(raw), "�"), "\x00", "�")
-	if c.mask != nil {
-		text = c.mask(text)
-	}
-	c.row.Summary = clip(text, MaxSummary)
+	c.row.Summary = clip(c.hide(text), MaxSummary)
 	return nil
 }
 
@@ -140,10 +142,8 @@ func (c collector) values() error {
 	if err != nil || len(values) == 0 {
 		return err
 	}
-	if c.mask != nil {
-		for name, v := range values {
-			values[name] = c.mask(v)
-		}
+	for name, v := range values {
+		values[name] = c.hide(v)
 	}
 	c.row.OutValues = values
 	outFacts(values, c.row.Facts)
@@ -191,18 +191,19 @@ func inFile(what, file string, err error) error {
 	return &named
 }
 
-// readReport reads a report by its format.
-func readReport(format string, raw []byte) (Report, error) {
+// readReport reads a report by its format. What tests printed and tools said
+// passes through hide before it is cut, so that no part of a secret is left.
+func readReport(format string, raw []byte, hide func(string) string) (Report, error) {
 	r := Report{Version: ReportVersion, Format: format}
 	raw = trimBOM(raw)
 	var err error
 	switch format {
 	case "junit":
-		r.Tests, err = readJUnit(raw)
+		r.Tests, err = readJUnit(raw, hide)
 	case "gotest":
-		r.Tests, err = readGoTest(raw)
+		r.Tests, err = readGoTest(raw, hide)
 	case "sarif":
-		r.Findings, err = readSARIF(raw)
+		r.Findings, err = readSARIF(raw, hide)
 	case "coverage":
 		r.Coverage, err = readCoverage(raw)
 	default:
@@ -233,20 +234,5 @@ func (r Report) facts(into map[string]float64) {
 	// A report without a line measured nothing: the fact is missing, not 0 or 1.
 	if c := r.Coverage; c != nil && c.Lines > 0 {
 		into["coverage.lines"] = c.Share()
-	}
-}
-
-// mask hides secrets in what tests printed and tools said.
-func (r Report) mask(hide func(string) string) {
-	if r.Tests != nil {
-		for i := range r.Tests.Cases {
-			c := &r.Tests.Cases[i]
-			c.Name, c.Message, c.Text = hide(c.Name), hide(c.Message), hide(c.Text)
-		}
-	}
-	if r.Findings != nil {
-		for i := range r.Findings.List {
-			r.Findings.List[i].Message = hide(r.Findings.List[i].Message)
-		}
 	}
 }

@@ -29,7 +29,7 @@ func FuzzReports(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, format := range []string{"junit", "gotest", "sarif", "coverage"} {
-			r, err := readReport(format, raw)
+			r, err := readReport(format, raw, plainly)
 			if err != nil {
 				continue
 			}

@@ -15,8 +15,8 @@ import (
 // readGoTest reads the output of `go test -json` (go doc test2json). A subtest
 // is a test. A package that does not build, or fails without a failing test,
 // counts as one failed test; so does a test that never ended.
-func readGoTest(raw []byte) (*Tests, error) {
-	g := goTest{list: &testList{}, open: map[string]*TestCase{}, builds: map[string]string{}, bad: map[string]bool{}}
+func readGoTest(raw []byte, hide func(string) string) (*Tests, error) {
+	g := goTest{list: &testList{hide: hide}, open: map[string]*goCase{}, builds: map[string][]byte{}, bad: map[string]bool{}}
 	lines := 0
 	for line := range bytes.Lines(raw) {
 		var ev goEvent
@@ -33,8 +33,8 @@ func readGoTest(raw []byte) (*Tests, error) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.open)) {
 		c := g.open[key]
-		c.State, c.Message = "errored", "it began and never ended"
-		g.list.add(*c)
+		c.State, c.Message, c.Text = "errored", "it began and never ended", string(c.out)
+		g.list.add(c.TestCase)
 	}
 	return g.list.result(), nil
 }
@@ -48,21 +48,27 @@ type goEvent struct {
 
 type goTest struct {
 	list   *testList
-	open   map[string]*TestCase // tests and packages that have begun, by package and name
-	builds map[string]string    // what the compiler said, by import path
-	bad    map[string]bool      // packages with a failed test
+	open   map[string]*goCase // tests that have begun, by package and name
+	builds map[string][]byte  // what the compiler said, by import path
+	bad    map[string]bool    // packages with a failed test
+}
+
+// goCase is a test with what it has printed so far.
+type goCase struct {
+	TestCase
+	out []byte
 }
 
 func (g *goTest) event(ev goEvent) {
 	key := ev.Package + "\x00" + ev.Test
 	switch ev.Action {
 	case "build-output":
-		g.builds[ev.ImportPath] = tail(g.builds[ev.ImportPath]+ev.Output, 4*maxReportText)
+		g.builds[ev.ImportPath] = lengthen(g.builds[ev.ImportPath], ev.Output)
 	case "run":
-		g.open[key] = &TestCase{Suite: ev.Package, Name: ev.Test}
+		g.open[key] = &goCase{TestCase: TestCase{Suite: ev.Package, Name: ev.Test}}
 	case "output":
 		if c := g.open[key]; c != nil && !strings.HasPrefix(ev.Output, "=== ") {
-			c.Text = tail(c.Text+ev.Output, 4*maxReportText)
+			c.out = lengthen(c.out, ev.Output)
 		}
 	case "pass", "fail", "skip":
 		c := g.open[key]
@@ -72,9 +78,9 @@ func (g *goTest) event(ev goEvent) {
 			return
 		}
 		if c == nil {
-			c = &TestCase{Suite: ev.Package, Name: ev.Test}
+			c = &goCase{TestCase: TestCase{Suite: ev.Package, Name: ev.Test}}
 		}
-		c.Seconds = max(ev.Elapsed, 0)
+		c.Seconds, c.Text = max(ev.Elapsed, 0), string(c.out)
 		c.State = map[string]string{"pass": "passed", "fail": "failed", "skip": "skipped"}[ev.Action]
 		if c.State != "passed" {
 			c.Message = said(c.Text)
@@ -82,8 +88,17 @@ func (g *goTest) event(ev goEvent) {
 		if c.State == "failed" {
 			g.bad[ev.Package] = true
 		}
-		g.list.add(*c)
+		g.list.add(c.TestCase)
 	}
+}
+
+// lengthen adds to what a test printed and forgets the beginning of very much
+// of it, seldom enough that the cost stays that of reading it.
+func lengthen(text []byte, more string) []byte {
+	if text = append(text, more...); len(text) > 8*maxReportText {
+		text = append(text[:0], text[len(text)-2*maxReportText:]...)
+	}
+	return text
 }
 
 // packageEnded counts a package that failed by itself.
@@ -98,7 +113,7 @@ func (g *goTest) packageEnded(ev goEvent) {
 	}
 	c := TestCase{Suite: ev.Package, Name: ev.Package, State: "errored", Message: "the package failed without a failing test"}
 	if ev.FailedBuild != "" {
-		c.Message, c.Text = "it does not build", g.builds[ev.FailedBuild]
+		c.Message, c.Text = "it does not build", string(g.builds[ev.FailedBuild])
 	}
 	g.list.add(c)
 }

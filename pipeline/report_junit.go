@@ -13,8 +13,8 @@ import (
 // nested as deeply as tools like. There is no standard of it; what is read
 // here is what pytest, Surefire, Gradle, Jest, GoogleTest and PHPUnit agree on.
 // A failure or error outside any testcase counts as a failed test of its suite.
-func readJUnit(raw []byte) (*Tests, error) {
-	j := junit{list: &testList{}}
+func readJUnit(raw []byte, hide func(string) string) (*Tests, error) {
+	j := junit{list: &testList{hide: hide}}
 	err := walkXML(raw, xmlVisitor{start: j.start, end: j.end, text: j.text})
 	if err != nil {
 		return nil, err

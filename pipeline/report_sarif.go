@@ -30,7 +30,7 @@ type sarifRun struct {
 	Artifacts []struct {
 		Location sarifArtifact `json:"location"`
 	} `json:"artifacts"`
-	Results []sarifResult `json:"results"`
+	Results json.RawMessage `json:"results"` // a list of sarifResult, read one by one: there may be a million
 }
 
 type sarifComponent struct {
@@ -87,7 +87,7 @@ type sarifResult struct {
 
 // readSARIF reads a SARIF 2.1.0 log. Only results of the kind fail count;
 // suppressed ones and those that a baseline says are gone do not.
-func readSARIF(raw []byte) (*Findings, error) {
+func readSARIF(raw []byte, hide func(string) string) (*Findings, error) {
 	var log sarifLog
 	if err := decodeReport(raw, &log); err != nil {
 		return nil, err
@@ -101,20 +101,49 @@ func readSARIF(raw []byte) (*Findings, error) {
 		if name := clip(run.Tool.Driver.Name, maxReportLine); name != "" && !slices.Contains(f.Tools, name) && len(f.Tools) < maxReportItems {
 			f.Tools = append(f.Tools, name)
 		}
-		for _, r := range run.Results {
-			f.add(run, r)
+		if err := f.read(run, hide); err != nil {
+			return nil, err
 		}
 	}
-	rank := map[string]int{"error": 0, "warning": 1, "note": 2}
-	slices.SortStableFunc(f.List, func(a, b Finding) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
-	if len(f.List) > maxReportItems {
-		f.Left = len(f.List) - maxReportItems
-		f.List = slices.Clone(f.List[:maxReportItems])
-	}
+	f.worst()
+	f.Left = f.Errors + f.Warnings + f.Notes - len(f.List)
 	return f, nil
 }
 
-func (f *Findings) add(run sarifRun, r sarifResult) {
+// read adds the results of one run of a tool.
+func (f *Findings) read(run sarifRun, hide func(string) string) error {
+	if len(run.Results) == 0 || string(run.Results) == "null" {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(run.Results))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
+		return lastro.Errorf(lastro.EFailed, "results is no list")
+	}
+	for n := 1; dec.More(); n++ {
+		var r sarifResult
+		if err := dec.Decode(&r); err != nil {
+			var kind *json.UnmarshalTypeError
+			if errors.As(err, &kind) {
+				return lastro.Errorf(lastro.EFailed, "in result %d %s is %s, which is not what belongs there", n, cmp.Or(kind.Field, "the result"), kind.Value)
+			}
+			return lastro.Errorf(lastro.EFailed, "result %d cannot be read: %v", n, err)
+		}
+		f.add(run, r, hide)
+		if len(f.List) >= 10*maxReportItems {
+			f.worst()
+		}
+	}
+	return nil
+}
+
+// worst keeps the findings that matter most.
+func (f *Findings) worst() {
+	rank := map[string]int{"error": 0, "warning": 1, "note": 2}
+	slices.SortStableFunc(f.List, func(a, b Finding) int { return cmp.Compare(rank[a.Level], rank[b.Level]) })
+	f.List = slices.Clone(f.List[:min(len(f.List), maxReportItems)])
+}
+
+func (f *Findings) add(run sarifRun, r sarifResult, hide func(string) string) {
 	if r.Kind != "" && r.Kind != "fail" || r.BaselineState == "absent" || r.suppressed() {
 		return
 	}
@@ -130,7 +159,7 @@ func (f *Findings) add(run sarifRun, r sarifResult) {
 	default: // none: it says something and finds nothing
 		return
 	}
-	d := Finding{Level: level, Rule: clip(cmp.Or(r.RuleID, r.Rule.ID, rule.ID), maxReportLine), Message: clip(r.Message.of(rule), maxReportLine)}
+	d := Finding{Level: level, Rule: clip(cmp.Or(r.RuleID, r.Rule.ID, rule.ID), maxReportLine), Message: clip(hide(r.Message.of(rule)), maxReportLine)}
 	if len(r.Locations) > 0 {
 		at := r.Locations[0].PhysicalLocation
 		d.File = clip(run.file(at.ArtifactLocation), maxReportLine)

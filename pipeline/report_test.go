@@ -15,6 +15,9 @@ import (
 	"lastro"
 )
 
+// plainly hides nothing.
+func plainly(text string) string { return text }
+
 func reportFile(t *testing.T, name string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", "reports", name))
@@ -43,7 +46,7 @@ func TestReportsOfRealTools(t *testing.T) {
 		// go tool cover -func: total 45.0%, of blocks that two packages' tests reported.
 		{"coverage", "cover.out", map[string]float64{"coverage.lines": 0.45}},
 	} {
-		r, err := readReport(tc.format, reportFile(t, tc.file))
+		r, err := readReport(tc.format, reportFile(t, tc.file), plainly)
 		if err != nil {
 			t.Errorf("%s: %v", tc.file, err)
 			continue
@@ -61,7 +64,7 @@ func TestReportsOfRealTools(t *testing.T) {
 
 // TestReportDetails holds what people are shown of the same files.
 func TestReportDetails(t *testing.T) {
-	r, _ := readReport("junit", reportFile(t, "pytest.xml"))
+	r, _ := readReport("junit", reportFile(t, "pytest.xml"), plainly)
 	first := r.Tests.Cases[0]
 	if first.State != "failed" || first.Name != "test_discount[HALF-51]" || first.Suite != "test_prices" || first.Message != "AssertionError: assert 50.0 == 51" ||
 		!strings.HasSuffix(first.Text, "test_prices.py:17: AssertionError") {
@@ -70,7 +73,7 @@ func TestReportDetails(t *testing.T) {
 	if second := r.Tests.Cases[1]; second.State != "errored" || second.Name != "test_fixture" {
 		t.Errorf("second case %+v", second)
 	}
-	r, _ = readReport("gotest", reportFile(t, "gotest.json"))
+	r, _ = readReport("gotest", reportFile(t, "gotest.json"), plainly)
 	var broken, two TestCase
 	for _, c := range r.Tests.Cases {
 		switch c.Name {
@@ -86,12 +89,12 @@ func TestReportDetails(t *testing.T) {
 	if two.State != "failed" || two.Message != "prices_test.go:13: got 7, want 8" {
 		t.Errorf("the failed subtest: %+v", two)
 	}
-	r, _ = readReport("sarif", reportFile(t, "staticcheck.sarif"))
+	r, _ = readReport("sarif", reportFile(t, "staticcheck.sarif"), plainly)
 	want := Finding{Level: "warning", Rule: "S1039", Message: "unnecessary use of fmt.Sprint", File: "prices/prices.go", Line: 23, Column: 10}
 	if r.Findings.List[0] != want || strings.Join(r.Findings.Tools, " ") != "Staticcheck" {
 		t.Errorf("findings %+v", r.Findings)
 	}
-	r, _ = readReport("coverage", reportFile(t, "cobertura.xml"))
+	r, _ = readReport("coverage", reportFile(t, "cobertura.xml"), plainly)
 	// coverage.py's table: prices.py 19 statements, 5 missed; stock.py 4, 1.
 	if files := r.Coverage.Files; len(files) != 2 || files[0] != (FileCoverage{"prices.py", 19, 14}) || files[1] != (FileCoverage{"stock.py", 4, 3}) {
 		t.Errorf("files %+v", r.Coverage.Files)
@@ -113,12 +116,12 @@ func TestJUnitForms(t *testing.T) {
 		"empty":              {`<testsuites/>`, [3]int{0, 0, 0}},
 		"with a doctype":     {`<!DOCTYPE testsuites SYSTEM "http://localhost:1/junit.dtd"><testsuites/>`, [3]int{0, 0, 0}},
 	} {
-		got, err := readJUnit([]byte(tc.text))
+		got, err := readJUnit([]byte(tc.text), plainly)
 		if err != nil || [3]int{got.Total, got.Failed, got.Skipped} != tc.want {
 			t.Errorf("%s: %+v, %v; want %v", name, got, err, tc.want)
 		}
 	}
-	got, err := readJUnit([]byte(`<testsuite><testcase name="a" time="1,234.5"/><testcase name="b" time="0.5"/><testcase name="c" time="NaN"/></testsuite>`))
+	got, err := readJUnit([]byte(`<testsuite><testcase name="a" time="1,234.5"/><testcase name="b" time="0.5"/><testcase name="c" time="NaN"/></testsuite>`), plainly)
 	if err != nil || got.Seconds != 1235 || got.Cases[0].Name != "a" {
 		t.Errorf("times: %+v, %v", got, err)
 	}
@@ -134,7 +137,7 @@ func TestGoTestForms(t *testing.T) {
 		"no test files":          {`{"Action":"skip","Package":"p"}`, [3]int{0, 0, 0}},
 		"plain lines between":    {"# p\nnot an event\n" + `{"Action":"pass","Package":"p","Test":"TestA"}` + "\n{broken\n", [3]int{1, 0, 0}},
 	} {
-		got, err := readGoTest([]byte(tc.text))
+		got, err := readGoTest([]byte(tc.text), plainly)
 		if err != nil || [3]int{got.Total, got.Failed, got.Skipped} != tc.want {
 			t.Errorf("%s: %+v, %v; want %v", name, got, err, tc.want)
 		}
@@ -159,7 +162,7 @@ func TestSARIFLevels(t *testing.T) {
 		`{"ruleId":"A","ruleIndex":-7,"message":{"text":"t"},"locations":[{}]}`:          "error",
 		`{"ruleId":"A","rule":{"toolComponent":{"index":99}},"message":{"text":"a\nb"}}`: "error a",
 	} {
-		got, err := readSARIF(fmt.Appendf(nil, `{"version":"2.1.0","runs":[{%s,"results":[%s]}]}`, rules, text))
+		got, err := readSARIF(fmt.Appendf(nil, `{"version":"2.1.0","runs":[{%s,"results":[%s]}]}`, rules, text), plainly)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -188,6 +191,8 @@ func TestMalformedReports(t *testing.T) {
 		{"SARIF 1", "sarif", `{"version": "1.0.0"}`, `its version is "1.0.0"`},
 		{"SARIF with a comma", "sarif", "{\n \"version\": \"2.1.0\",\n}", "sarif report r:3:1: it is not JSON"},
 		{"SARIF of another shape", "sarif", "{\"version\": \"2.1.0\",\n\"runs\": 7}", "sarif report r:2:9: runs is number"},
+		{"a SARIF result of another shape", "sarif", `{"version": "2.1.0", "runs": [{"results": [{"level": "note"}, {"message": {"text": 7}}]}]}`, "in result 2 message.text is number"},
+		{"SARIF results of another shape", "sarif", `{"version": "2.1.0", "runs": [{"results": {}}]}`, "results is no list"},
 		{"SARIF cut short", "sarif", `{"version": "2.1.0", "runs": [`, "ends too early"},
 		{"two documents", "sarif", "{\"version\": \"2.1.0\"}\n{}", "r:2:1: something follows"},
 		{"JaCoCo", "coverage", "<report name='x'/>", "its root is <report>"},
@@ -199,7 +204,7 @@ func TestMalformedReports(t *testing.T) {
 		{"a line of no file", "coverage", "TN:\nDA:1,1\n", "outside a record"},
 		{"TAP", "tap", "ok 1", "not read"},
 	} {
-		_, err := readReport(tc.format, []byte(tc.text))
+		_, err := readReport(tc.format, []byte(tc.text), plainly)
 		err = inFile(tc.format+" report", "r", err)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
@@ -221,7 +226,7 @@ func TestBillionLaughs(t *testing.T) {
 	b.WriteString("]><testsuites>&lol9;</testsuites>")
 	begin := time.Now()
 	for _, format := range []string{"junit", "coverage"} {
-		if _, err := readReport(format, []byte(b.String())); err == nil {
+		if _, err := readReport(format, []byte(b.String()), plainly); err == nil {
 			t.Errorf("%s: no error", format)
 		}
 	}
@@ -239,7 +244,7 @@ func TestReportStaysSmall(t *testing.T) {
 		fmt.Fprintf(&b, `<testcase name="t%d"><failure message="m">%s</failure></testcase>`, i, "some text of it")
 	}
 	b.WriteString("<testcase name='" + strings.Repeat("ã", 5000) + "'><error>" + strings.Repeat("ã", 50_000) + "</error></testcase></testsuite>")
-	r, err := readReport("junit", []byte(b.String()))
+	r, err := readReport("junit", []byte(b.String()), plainly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,9 +260,37 @@ func TestReportStaysSmall(t *testing.T) {
 	}
 }
 
+// TestManyFindings: all are counted, the errors kept wherever they stand.
+func TestManyFindings(t *testing.T) {
+	results := strings.Repeat(`{"level":"note","message":{"text":"n"}},`, 5000) + `{"level":"error","message":{"text":"e"}}`
+	f, err := readSARIF([]byte(`{"version":"2.1.0","runs":[{"results":[`+results+`]},{"results":null},{}]}`), plainly)
+	if err != nil || f.Errors != 1 || f.Notes != 5000 || len(f.List) != maxReportItems || f.Left != 5001-maxReportItems || f.List[0].Message != "e" {
+		t.Errorf("%d errors, %d notes, %d kept, %d left, %v", f.Errors, f.Notes, len(f.List), f.Left, err)
+	}
+}
+
+// TestSecretsAtTheCut: a text is cut after secrets were taken out, or half of
+// one could be left.
+func TestSecretsAtTheCut(t *testing.T) {
+	hide := func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") }
+	long := strings.Repeat("x", maxReportLine-6) + "hunter2"
+	r, err := readReport("junit", []byte(`<testsuite><testcase name="`+long+`"><failure message="`+long+`">hunter2`+strings.Repeat("y", maxReportText-3)+`</failure></testcase></testsuite>`), hide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := readReport("sarif", []byte(`{"version":"2.1.0","runs":[{"results":[{"message":{"text":"`+long+`"}}]}]}`), hide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal([]Report{r, f})
+	if err != nil || strings.Contains(string(kept), "hun") || strings.Contains(string(kept), "ter2") {
+		t.Errorf("%v: %s", err, kept)
+	}
+}
+
 func TestCoverageWithoutLines(t *testing.T) {
 	for _, text := range []string{"mode: set\n", "<coverage/>", "TN:\n"} {
-		r, err := readReport("coverage", []byte(text))
+		r, err := readReport("coverage", []byte(text), plainly)
 		got := map[string]float64{}
 		r.facts(got)
 		if err != nil || len(got) > 0 {

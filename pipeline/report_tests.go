@@ -15,6 +15,7 @@ const slowest = 20
 // testList gathers test cases: all are counted, the failed ones kept up to
 // maxReportItems, and of the rest the slowest.
 type testList struct {
+	hide   func(string) string // takes secrets out of a text
 	t      Tests
 	failed []TestCase
 	slow   []TestCase
@@ -23,13 +24,13 @@ type testList struct {
 func (l *testList) add(c TestCase) {
 	l.t.Total++
 	l.t.Seconds += c.Seconds
-	c.Suite, c.Name, c.File = clip(c.Suite, maxReportLine), clip(c.Name, maxReportLine), clip(c.File, maxReportLine)
-	c.Message = clip(firstLine(c.Message), maxReportLine)
+	c.Suite, c.Name, c.File = clip(l.hide(c.Suite), maxReportLine), clip(l.hide(c.Name), maxReportLine), clip(l.hide(c.File), maxReportLine)
+	c.Message = clip(firstLine(l.hide(c.Message)), maxReportLine)
 	switch c.State {
 	case "failed", "errored":
 		l.t.Failed++
 		if len(l.failed) < maxReportItems {
-			c.Text = tail(strings.TrimSpace(c.Text), maxReportText)
+			c.Text = tail(strings.TrimSpace(l.hide(c.Text)), maxReportText)
 			l.failed = append(l.failed, c)
 		} else {
 			l.t.Left++

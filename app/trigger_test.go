@@ -194,6 +194,9 @@ func TestPushes(t *testing.T) {
 	if g := runs[0].Git.Author; g != "Ana <ana@example.com>" {
 		t.Errorf("author %q", g)
 	}
+	if got, want := startedBy(runs[0]), "a push to main ("+second[:7]+", system:git)"; got != want {
+		t.Errorf("it was started by %q, want %q", got, want)
+	}
 	gitIn(t, dir, "checkout", "-q", "main")
 	commitIn(t, dir, map[string]string{"docs/a.md": "words"})
 	l.poll()

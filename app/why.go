@@ -14,6 +14,7 @@ import (
 	"lastro/lineage"
 	"lastro/pipeline"
 	"lastro/registry"
+	"lastro/trigger"
 )
 
 // Why implements api.Actions.
@@ -270,12 +271,25 @@ func (h *House) whyMade(ctx context.Context, v registry.Version, w *lineage.Why)
 	return nil
 }
 
+// startedBy says what a run was started by, as a person would.
 func startedBy(r pipeline.Run) string {
-	switch r.Event["kind"] {
-	case "alert":
+	commit := fmt.Sprintf("%.7v", r.Event["commit"])
+	switch trigger.Kind(fmt.Sprint(r.Event["kind"])) {
+	case trigger.KindAlert:
 		return fmt.Sprintf("an alert (%v)", r.Event["reason"])
-	case "data":
+	case trigger.KindData:
+		if version, ok := r.Event["version"].(string); ok {
+			return fmt.Sprintf("new data (%v@%s)", r.Event["dataset"], lastro.Digest(version).Short())
+		}
 		return "new data"
+	case trigger.KindPush:
+		return fmt.Sprintf("a push to %v (%s, %s)", r.Event["branch"], commit, r.Actor)
+	case trigger.KindTag:
+		return fmt.Sprintf("the tag %s (%s, %s)", strings.TrimPrefix(fmt.Sprint(r.Event["ref"]), "refs/tags/"), commit, r.Actor)
+	case trigger.KindPullRequest:
+		return fmt.Sprintf("pull request %v into %v (%s, %s)", r.Event["number"], r.Event["base"], commit, r.Actor)
+	case trigger.KindSchedule:
+		return fmt.Sprintf("the schedule %v (tick %v)", r.Event["schedule"], r.Event["tick"])
 	}
 	return string(r.Actor)
 }

@@ -37,24 +37,37 @@ Runs are started by a server only: lastro up.`
 }
 
 func (c *triggerLsCmd) Run(env *Env) error {
-	return env.reading(func(h *app.House) error {
-		doc, err := h.TriggersNow(env.Ctx)
-		if err != nil {
+	var doc api.TriggersDocument
+	var list struct {
+		Causes []trigger.Cause `json:"causes"`
+	}
+	var err error
+	if server, ok := app.Connect(env.paths()); ok { // it knows which repository it watches
+		if err = server.Get(env.Ctx, "/triggers", &doc); err == nil {
+			err = server.Get(env.Ctx, fmt.Sprintf("/causes?limit=%d", c.Limit), &list)
+		}
+	} else {
+		err = env.reading(func(h *app.House) (err error) {
+			if doc, err = h.TriggersNow(env.Ctx); err == nil {
+				list.Causes, err = h.Causes(env.Ctx, trigger.Filter{Limit: c.Limit})
+			}
 			return err
-		}
-		causes, err := h.Causes(env.Ctx, trigger.Filter{Limit: c.Limit})
-		if err != nil {
-			return err
-		}
-		if env.JSON {
-			return env.printJSON(map[string]any{"repository": doc.Repository, "triggers": doc.Triggers, "causes": append([]trigger.Cause{}, causes...)})
-		}
-		c.print(env, doc, causes)
-		return nil
-	})
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if env.JSON {
+		return env.printJSON(map[string]any{"repository": doc.Repository, "triggers": doc.Triggers, "causes": append([]trigger.Cause{}, list.Causes...)})
+	}
+	c.print(env, doc, list.Causes)
+	return nil
 }
 
 func (c *triggerLsCmd) print(env *Env, doc api.TriggersDocument, causes []trigger.Cause) {
+	if doc.Repository != "" {
+		env.say("watching %s", doc.Repository)
+	}
 	var rows [][]string
 	for _, t := range doc.Triggers {
 		next, last := "", "nothing yet"

@@ -3,8 +3,10 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 // Limits are what all processes of a task together may use. Zero fields are
@@ -70,8 +72,13 @@ func (s Sandbox) check() error {
 		all = append(all, b.From, b.To)
 	}
 	for _, p := range all {
-		if !filepath.IsAbs(p) || filepath.Clean(p) != p {
+		switch {
+		case strings.ContainsRune(p, 0):
+			return fmt.Errorf("sandbox path %q has a NUL byte", p)
+		case !filepath.IsAbs(p) || filepath.Clean(p) != p:
 			return fmt.Errorf("sandbox path %q is not absolute and clean", p)
+		case p == "/":
+			return errors.New("a sandbox path without a name: the root of the machine cannot be hidden, bound or made writable")
 		}
 	}
 	return nil

@@ -3,14 +3,37 @@
 package process
 
 import (
+	"fmt"
+	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"lastro/exec"
 )
+
+// reportCPU reports what the processes themselves, without their children, use
+// until the function it returns is called, in microseconds: a figure that a
+// busy machine does not change much.
+func reportCPU(b *testing.B, pids ...int) func() {
+	used := func() (ticks int) {
+		for _, pid := range pids {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			f := strings.Fields(rest)
+			user, _ := strconv.Atoi(f[11])
+			system, _ := strconv.Atoi(f[12])
+			ticks += user + system
+		}
+		return ticks
+	}
+	const tick = 10_000 // USER_HZ is 100 on every architecture that Go runs on
+	before := used()
+	return func() { b.ReportMetric(float64((used()-before)*tick)/float64(b.N), "own-cpu-µs/op") }
+}
 
 // benchScript is the step of the benchmarks of pipelines.
 const benchScript = "echo x > out"
@@ -19,6 +42,7 @@ const benchScript = "echo x > out"
 // BenchmarkTask takes above it is our own.
 func BenchmarkBash(b *testing.B) {
 	work := b.TempDir()
+	defer reportCPU(b, os.Getpid())()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			cmd := osexec.Command("/bin/bash", "-euo", "pipefail", "-c", benchScript)
@@ -43,6 +67,7 @@ func benchTask(b *testing.B, change func(*exec.Task), env ...string) {
 	}
 	defer e.Close()
 	var n atomic.Int64
+	defer reportCPU(b, os.Getpid(), e.SupervisorPID())()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

@@ -92,6 +92,13 @@ func (s *supervisor) confine(t *task, spec *exec.Task, l *program) error {
 	if err := Enforces(box); err != nil {
 		return err
 	}
+	for _, b := range box.Binds {
+		from, err := os.Stat(b.From)
+		to, terr := os.Stat(b.To)
+		if err != nil || terr != nil || from.IsDir() != to.IsDir() {
+			return fmt.Errorf("%s cannot be shown at %s: one of them is not there, or only one is a folder", b.From, b.To)
+		}
+	}
 	t.cell.stall = s.stalls.get(nil)
 	if bubblewrap() != "" {
 		t.cell.kind, t.cell.wrapped = "bubblewrap", true

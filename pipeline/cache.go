@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -121,7 +122,7 @@ func (e *Engine) explain(ctx context.Context, p *Plan, c *PlanCell, memo map[int
 // sameKey says why a result with the same key is not used.
 func sameKey(last StepRun, maxAge time.Duration) string {
 	if maxAge > 0 && last.State.OK() {
-		return fmt.Sprintf("its result of #%d is older than max_age", last.Run)
+		return fmt.Sprintf("its result of #%d is older than max_age", cmp.Or(last.CachedFrom, last.Run))
 	}
 	return fmt.Sprintf("nothing changed since #%d, which %s", last.Run, ended(last.State))
 }

@@ -86,6 +86,10 @@ func (p *progress) StepChanged(s pipeline.StepRun) {
 	}
 }
 
+// WantsLines reports whether LogLine shows anything: following many small logs
+// for nothing has its price.
+func (p *progress) WantsLines() bool { return p.env.Term.TTY && !p.env.Quiet }
+
 // LogLine implements pipeline.Observer.
 func (p *progress) LogLine(_ int64, step string, cell int, line string) {
 	if !p.env.Term.TTY {

@@ -165,7 +165,9 @@ func failedRun(env *Env, out app.RunResult, took time.Duration) error {
 			continue
 		}
 		if first == "" {
-			first = s.Step
+			if first = s.Step; s.Cell != 0 {
+				first = "'" + cellTitle(s) + "'"
+			}
 		}
 		if s.Error != nil {
 			e := placed(out.Run.Spec, s)
@@ -174,9 +176,13 @@ func failedRun(env *Env, out app.RunResult, took time.Duration) error {
 	}
 	if first != "" {
 		env.note("\nNext")
-		env.note("  lastro logs %d %s   all that it printed", out.Run.Number, first)
-		env.note("  lastro shell %d %s  look inside: the same files and environment, before the command", out.Run.Number, first)
-		env.note("  lastro run   try again with the files as they are then; what succeeded stays cached")
+		for _, line := range table([][]string{
+			{fmt.Sprintf("lastro logs %d %s", out.Run.Number, first), "all that it printed"},
+			{fmt.Sprintf("lastro shell %d %s", out.Run.Number, first), "look inside: same files, same environment, before the command"},
+			{"lastro run", "try again with the files as they are then; what succeeded stays cached"},
+		}) {
+			env.note("  %s", line)
+		}
 	}
 	env.say("%s run #%d %s after %s: %s", env.Out.style(string(out.Run.State), symbol(string(out.Run.State))), out.Run.Number, out.Run.State, seconds(took), out.Run.Reason)
 	return reported{out.Run.Err()}

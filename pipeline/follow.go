@@ -19,8 +19,8 @@ const maxLine = 64 << 10
 // follow hands the lines of the log to the observer while they are written,
 // whoever writes them. The function that it returns hands over the rest.
 func (a *attempt) follow() (stop func()) {
-	o := a.r.e.o.Observer
-	if o == nil {
+	o := a.r.obs
+	if picky, ok := o.(interface{ WantsLines() bool }); o == nil || (ok && !picky.WantsLines()) {
 		return func() {}
 	}
 	f, err := os.Open(a.log.Name())
@@ -78,5 +78,5 @@ func (a *attempt) lines(f *os.File, pending []byte, last bool) []byte {
 func (a *attempt) say(line []byte) {
 	a.r.seen.Lock()
 	defer a.r.seen.Unlock()
-	a.r.e.o.Observer.LogLine(a.row.Run, a.row.Step, a.row.Cell, string(bytes.TrimRight(line, "\r")))
+	a.r.obs.LogLine(a.row.Run, a.row.Step, a.row.Cell, string(bytes.TrimRight(line, "\r")))
 }

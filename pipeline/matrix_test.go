@@ -27,7 +27,6 @@ func TestCells(t *testing.T) {
 		}
 		return out
 	}
-	type object = map[string]any
 	fruit := axes("fruit", []any{"apple", "pear"}, "animal", []any{"cat", "dog"})
 	for name, c := range map[string]struct {
 		spec StepSpec

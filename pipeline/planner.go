@@ -37,6 +37,7 @@ type planner struct {
 	upstream map[string]map[string]bool   // of each step that was asked about
 	declares map[string]map[string]string // what the file says of each step, as ingredients
 	unsure   map[string]Outlook           // steps that a condition leaves out, or may
+	works    map[string]work              // what the kind says of each step
 }
 
 // Plan resolves a pipeline: it takes the datasets' versions, digests the code
@@ -81,7 +82,7 @@ func (e *Engine) replan(ctx context.Context, shop *Workshop, r Run) (*Plan, erro
 func newPlanner(e *Engine, shop *Workshop, spec Spec, o PlanOptions) *planner {
 	p := &planner{e: e, shop: shop, o: o, steps: map[string]*PlanStep{}, datasets: map[string]*Dataset{}, selected: map[string]*StepRun{},
 		runtimes: map[Python]Runtime{}, selects: map[string]map[string]string{}, lastRuns: map[int64]Run{}, from: map[string]bool{}, keyed: map[string]bool{},
-		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}, declares: map[string]map[string]string{}, unsure: map[string]Outlook{}}
+		platform: runtime.GOOS + "/" + runtime.GOARCH, names: newScope(spec.Params, o.Git, o.Event, nil).using(shop.Eval), upstream: map[string]map[string]bool{}, declares: map[string]map[string]string{}, unsure: map[string]Outlook{}, works: map[string]work{}}
 	p.plan = &Plan{Spec: spec, Git: o.Git, Event: o.Event, Actor: o.Actor, Code: map[string]string{}, Options: o.RunOptions, shop: shop, index: map[string]int{}}
 	return p
 }
@@ -264,20 +265,18 @@ func atStep(s StepSpec, err error) error {
 // declared adds what the file says of the step.
 func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 	s := c.spec
-	own, err := kind.Ingredients(ctx, s)
-	if err != nil {
-		return err
+	own, ok := p.works[s.Name]
+	if !ok || own.with != string(s.With) {
+		var err error
+		if own, err = workOf(ctx, kind, s); err != nil {
+			return err
+		}
+		p.works[s.Name] = own
 	}
-	if own, err = generic(own); err != nil {
-		return err
-	}
-	if _, isMap := own.(map[string]any); isMap {
-		flatten(c.ingredients, "", own)
-	} else {
-		c.ingredients["work"] = text(own)
-	}
+	maps.Copy(c.ingredients, own.ingredients)
 	same, ok := p.declares[s.Name]
 	if !ok {
+		var err error
 		if same, err = declaration(s); err != nil {
 			return err
 		}
@@ -285,6 +284,30 @@ func (p *planner) declared(ctx context.Context, kind Kind, c *PlanCell) error {
 	}
 	maps.Copy(c.ingredients, same)
 	return nil
+}
+
+// work is what a kind says of a step. Of what a cell changes it sees the
+// settings alone, so cells with the same settings share it.
+type work struct {
+	with        string
+	ingredients map[string]string
+}
+
+func workOf(ctx context.Context, kind Kind, s StepSpec) (work, error) {
+	out := work{with: string(s.With), ingredients: map[string]string{}}
+	own, err := kind.Ingredients(ctx, s)
+	if err != nil {
+		return out, err
+	}
+	if own, err = generic(own); err != nil {
+		return out, err
+	}
+	if _, isMap := own.(map[string]any); isMap {
+		flatten(out.ingredients, "", own)
+	} else {
+		out.ingredients["work"] = text(own)
+	}
+	return out, nil
 }
 
 // declaration is what the file says of a step, the same for all its cells.

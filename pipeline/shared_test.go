@@ -77,7 +77,7 @@ func (p *place) start(t *testing.T) {
 // TestEnginesShare: runs that one engine was given are carried out by all.
 func TestEnginesShare(t *testing.T) {
 	b := newBench(t)
-	all := places(b, 3, func(*place, *pipeline.Job) { time.Sleep(20 * time.Millisecond) })
+	all := places(b, 3, func(*place, *pipeline.Job) { time.Sleep(100 * time.Millisecond) })
 	var numbers []int64
 	for i := range 12 {
 		spec := chain()

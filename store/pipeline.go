@@ -216,7 +216,7 @@ func holes(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), "
 // HasKeyed reports whether a step of that name ever had a cache key.
 func (p *Pipeline) HasKeyed(ctx context.Context, project, step string) (bool, error) {
 	var n int
-	err := p.db.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM step_runs WHERE project = ? AND step = ? AND cache_key <> '' LIMIT 1) AS some`, project, step).Scan(&n)
+	err := p.db.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM step_runs WHERE project = ? AND step = ? AND cache_key <> '' LIMIT 1) AS one`, project, step).Scan(&n)
 	return n > 0, storageError(err)
 }
 

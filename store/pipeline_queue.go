@@ -125,9 +125,11 @@ func (t pipelineTx) Ready(ctx context.Context, run int64, step string, n int) er
 
 // Take gives cells that may begin to an engine.
 func (t pipelineTx) Take(ctx context.Context, engine string, now time.Time, n int) ([]pipeline.StepRun, error) {
-	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE (run, step, cell, attempt) IN
-		(SELECT run, step, cell, attempt FROM step_runs WHERE state = 'pending' AND ready_at > 0 AND (ready_at <= ? OR ready_at > ?) ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
-		RETURNING `+stepRunFields, engine, lastro.Micros(now), lastro.Micros(now), lastro.Micros(now.Add(pipeline.MaxBackoff)), n)
+	// The choice comes first and once: as a subquery it may be made again for each row, with other rows.
+	rows, err := t.tx.Query(ctx, `WITH chosen AS MATERIALIZED (SELECT run, step, cell, attempt FROM step_runs
+			WHERE state = 'pending' AND ready_at > 0 AND (ready_at <= ? OR ready_at > ?) ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
+		UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE (run, step, cell, attempt) IN (SELECT run, step, cell, attempt FROM chosen)
+		RETURNING `+stepRunFields, lastro.Micros(now), lastro.Micros(now.Add(pipeline.MaxBackoff)), n, engine, lastro.Micros(now))
 	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 	slices.SortFunc(out, func(a, b pipeline.StepRun) int { return int(a.Run - b.Run) })
 	return out, err

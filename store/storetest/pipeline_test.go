@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store
+package storetest
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
 
 	"lastro"
 	"lastro/pipeline"
+	"lastro/store"
 )
 
-func TestPipeline(t *testing.T) {
+func TestPipeline(t *testing.T) { Each(t, testPipeline) }
+
+func testPipeline(t *testing.T, db *store.DB) {
 	ctx := t.Context()
-	db, err := Open(ctx, filepath.Join(t.TempDir(), "lastro.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	p := NewPipeline(db)
+	p := store.NewPipeline(db)
 	at := time.Date(2026, 11, 23, 20, 0, 0, 123000, time.UTC)
 	run := pipeline.Run{Project: "demo", State: pipeline.Running, PlanDigest: "sha256:1", Actor: "user:ana", StartedAt: at,
 		Spec: pipeline.Spec{Project: "demo", Steps: []pipeline.StepSpec{{Name: "train", With: json.RawMessage(`{"a":1}`)}}},
@@ -98,7 +95,7 @@ func TestPipeline(t *testing.T) {
 	if _, err := p.Run(ctx, 99); !lastro.Is(err, lastro.ENotFound) {
 		t.Errorf("run 99: %v", err)
 	}
-	if events, err := db.Events(ctx, EventFilter{}); err != nil || fmt.Sprintf("%d %s %s", len(events), events[1].Subject, events[2].Subject) != "3 run:2 step:2/train.2" {
+	if events, err := db.Events(ctx, store.EventFilter{}); err != nil || fmt.Sprintf("%d %s %s", len(events), events[1].Subject, events[2].Subject) != "3 run:2 step:2/train.2" {
 		t.Errorf("events %+v, %v", events, err)
 	}
 }

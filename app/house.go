@@ -96,6 +96,7 @@ type OpenOptions struct {
 	Log       *slog.Logger
 	// SecretKey is a file with the key that opens secrets; "" = LASTRO_AGE_KEY_FILE, or the directory's own.
 	SecretKey string
+	AgeKey    string // the key itself, which counts before a file
 }
 
 // Open opens a state directory. It fails with EConflict when another process
@@ -120,7 +121,7 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 		return h, err
 	}
 	h.onClose(h.DB.Close)
-	h.Secrets = h.newSecrets(o.SecretKey)
+	h.Secrets = h.newSecrets(o)
 	if err := h.openCapabilities(); err != nil {
 		return h, err
 	}

@@ -25,13 +25,13 @@ type Vault interface {
 // SecretKey is the key of secrets that lastro makes by itself.
 func (p Paths) SecretKey() string { return filepath.Join(p.State, "secrets.key") }
 
-// newSecrets opens the secrets of this state directory with the key of
-// LASTRO_AGE_KEY, of a file that was named, or of the directory's own.
-func (h *House) newSecrets(keyFile string) *secret.Service {
-	if keyFile == "" {
-		keyFile = os.Getenv("LASTRO_AGE_KEY_FILE")
+// newSecrets opens the secrets of this state directory with the key that was
+// given, that of a file that was named, or the directory's own.
+func (h *House) newSecrets(o OpenOptions) *secret.Service {
+	place := secret.KeyPlace{Text: o.AgeKey, File: o.SecretKey, Own: h.Paths.SecretKey()}
+	if place.File == "" {
+		place.File = os.Getenv("LASTRO_AGE_KEY_FILE")
 	}
-	place := secret.KeyPlace{Text: os.Getenv("LASTRO_AGE_KEY"), File: keyFile, Own: h.Paths.SecretKey()}
 	return secret.NewService(store.NewSecret(h.DB), place, h.Clock)
 }
 

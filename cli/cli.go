@@ -41,7 +41,8 @@ type Env struct {
 	Term   Term // of standard error, where progress goes
 	Out    Term // of standard output
 
-	sig *signals
+	sig    *signals
+	ageKey string // that opens secrets, of LASTRO_AGE_KEY; "" = none was given
 }
 
 // interrupted is why ctrl-C, or another process, ends this one; nil = it was
@@ -87,7 +88,8 @@ func run(ctx context.Context, sig *signals, args []string, stdout, stderr io.Wri
 	if err != nil {
 		return fail(&Env{Stderr: stderr, Term: newTerm(stderr, false)}, usageError(parser, args, err))
 	}
-	env := &Env{Globals: root.Globals, Ctx: ctx, Stdout: stdout, Stderr: stderr, sig: sig}
+	env := &Env{Globals: root.Globals, Ctx: ctx, Stdout: stdout, Stderr: stderr, sig: sig, ageKey: os.Getenv("LASTRO_AGE_KEY")}
+	os.Unsetenv("LASTRO_AGE_KEY") // no tool that is started inherits it
 	env.Term, env.Out = newTerm(stderr, root.Plain), newTerm(stdout, root.Plain)
 	if env.Dir, err = filepath.Abs(root.Dir); err == nil {
 		if info, statErr := os.Stat(env.Dir); statErr != nil || !info.IsDir() {

@@ -47,7 +47,7 @@ func (e *Env) reading(f func(*app.House) error) error {
 }
 
 func (e *Env) with(o app.OpenOptions, f func(*app.House) error) (err error) {
-	o.DB = e.DB
+	o.DB, o.AgeKey = e.DB, e.ageKey
 	h, err := app.Open(e.Ctx, o)
 	if err != nil {
 		return err

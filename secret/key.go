@@ -52,7 +52,7 @@ func (p KeyPlace) read(create bool) (*key, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &lastro.Error{Code: lastro.EErrored, ID: "L0371", Msg: "the key of the secrets is gone: there is no " + p.Own,
-			Hint: "put it back from its backup, or set the secrets again (lastro secret ls)"}
+			Hint: "put it back from its backup; lastro on several machines needs the same key on all of them (LASTRO_AGE_KEY_FILE). Without it: lastro secret ls, lastro secret rm each, and set them again"}
 	}
 	if err != nil {
 		return nil, err

@@ -43,7 +43,11 @@ func (s *Service) Set(ctx context.Context, by lastro.Actor, name, value string) 
 	if err := checkValue(name, value); err != nil {
 		return Secret{}, err
 	}
-	k, err := s.keys(true)
+	set, err := s.store.Secrets(ctx, nil)
+	if err != nil {
+		return Secret{}, err
+	}
+	k, err := s.keys(len(set) == 0) // beside secrets that another key opens none is made
 	if err != nil {
 		return Secret{}, err
 	}

@@ -155,6 +155,11 @@ func testSecretKey(t *testing.T, db *store.DB) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
 	}
+	// No second key is made beside secrets that it could not open.
+	lost := filepath.Join(dir, "lost.key")
+	if _, err := secret.NewService(store.NewSecret(db), secret.KeyPlace{Own: lost}, lastro.SystemClock{}).Set(ctx, "user:ana", "C", "value of C"); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("set without the key: %v", err)
+	}
 	os.Chmod(own, 0o644)
 	if err := value(secret.KeyPlace{Own: own}); err == nil || !strings.Contains(err.Error(), "0644") {
 		t.Errorf("a key that others can read: %v", err)

@@ -29,6 +29,7 @@ type UpOptions struct {
 	Listen   string // host:port; port 0 picks one
 	AuthNone bool   // everybody is the local user; on loopback only
 	Watching Watching
+	Hosts    []string // names under which the server is called besides localhost, such as that of a proxy
 	// Ready is called once with the addresses that people and programs use.
 	Ready func(Address)
 }
@@ -128,7 +129,7 @@ func (s *server) handler(l net.Listener, o UpOptions) (http.Handler, error) {
 			Hint: "listen on 127.0.0.1, or leave --auth out"}
 	}
 	pages := s.pages()
-	return auth.Handler(s.doors(pages), auth.Options{Service: h.Auth, None: o.AuthNone, Loopback: loopback, Log: h.Log, Refuse: func(w http.ResponseWriter, r *http.Request, status int, err error) {
+	return auth.Handler(s.doors(pages), auth.Options{Service: h.Auth, None: o.AuthNone, Loopback: loopback, Hosts: o.Hosts, Log: h.Log, Refuse: func(w http.ResponseWriter, r *http.Request, status int, err error) {
 		if mlflow.Owns(r) {
 			mlflow.Refuse(w, r, status, err)
 			return

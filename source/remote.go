@@ -24,7 +24,7 @@ type Repository struct {
 // Here returns the repository that holds a folder; ok is false when none does.
 func Here(folder string) (r Repository, ok bool) {
 	_, ok = repository(folder)
-	return Repository{dir: folder}, ok
+	return Repository{dir: folder}, ok || bare(folder)
 }
 
 // MirrorOf returns the repository at a URL or path through a mirror in dir, a

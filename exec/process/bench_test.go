@@ -107,5 +107,5 @@ func BenchmarkTaskStrictOffline(b *testing.B) {
 }
 
 func BenchmarkTaskStrictLandlock(b *testing.B) {
-	benchTask(b, func(t *exec.Task) { t.Sandbox = exec.Sandbox{Strict: true, Network: exec.NetworkNone} }, withoutVar+"=1")
+	benchTask(b, func(t *exec.Task) { t.Sandbox = exec.Sandbox{Strict: true, Network: exec.NetworkNone} }, withoutVar+"=bubblewrap")
 }

@@ -16,7 +16,7 @@ import (
 // bubblewrap returns the path of bwrap when it is installed and works here, or
 // "". It is tried once: distributions may forbid its namespaces.
 var bubblewrap = sync.OnceValue(func() string {
-	if os.Getenv(withoutVar) != "" {
+	if without("bubblewrap") {
 		return ""
 	}
 	path, err := osexec.LookPath("bwrap")
@@ -29,9 +29,6 @@ var bubblewrap = sync.OnceValue(func() string {
 	}
 	return path
 })
-
-// withoutVar, when not empty, makes a process do without bubblewrap.
-const withoutVar = "LASTRO_WITHOUT_BUBBLEWRAP"
 
 // keptCaps are what root keeps inside: what installing and changing users
 // needs, and nothing that mounts, traces, makes devices or opens files by number.

@@ -39,13 +39,10 @@ type group struct {
 	homes       []string
 }
 
-// withoutGroupsVar, when not empty, makes a process do without control groups.
-const withoutGroupsVar = "LASTRO_WITHOUT_CGROUPS"
-
 // findGroups looks where groups can be made.
 func findGroups() groups {
 	g := groups{prefix: "lastro-" + pidNamespace() + "-", next: new(atomic.Int64)}
-	if os.Getenv(withoutGroupsVar) != "" {
+	if without("cgroups") {
 		return g
 	}
 	mine, err := os.ReadFile("/proc/self/cgroup")

@@ -32,6 +32,9 @@ const landlockVersion = 3
 
 // landlockABI is the version that this kernel speaks, 0 for none.
 func landlockABI() int {
+	if without("landlock") {
+		return 0
+	}
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return 0

@@ -110,7 +110,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 // TestWithoutGroups: a limit for each process is better than none.
 func TestWithoutGroups(t *testing.T) {
 	h := newHouse(t)
-	e := open(t, options(t.TempDir(), withoutVar+"=1", withoutGroupsVar+"=1"))
+	e := open(t, options(t.TempDir(), withoutVar+"=bubblewrap cgroups"))
 	task := h.task("big", eat+"; exit $?", exec.Sandbox{})
 	task.Limits = exec.Limits{Memory: 64 << 20}
 	exit, log := h.run(t, e, task)

@@ -23,7 +23,7 @@ var modes = []struct {
 	env       []string
 }{
 	{"bubblewrap", nil},
-	{"landlock", []string{withoutVar + "=1"}},
+	{"landlock", []string{withoutVar + "=bubblewrap"}},
 }
 
 // sandboxed is an executor all of whose tasks are kept to s.
@@ -219,5 +219,21 @@ func TestNetworkNone(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCannotKeep: what a machine cannot keep is refused or said, never forgotten.
+func TestCannotKeep(t *testing.T) {
+	h := newHouse(t)
+	e := open(t, options(t.TempDir(), withoutVar+"=bubblewrap landlock namespaces"))
+	for name, box := range map[string]exec.Sandbox{"strict": {Strict: true}, "offline": {Network: exec.NetworkNone}, "binds": {Binds: []exec.Bind{{From: h.store, To: h.work}}}} {
+		exit, log := h.run(t, e, h.task(name, "echo ran", box))
+		if exit.Reason != exec.StartFailed || !strings.Contains(exit.Detail, "this machine cannot keep") || log != "" {
+			t.Errorf("%s: %+v\n%s", name, exit, log)
+		}
+	}
+	exit, _ := h.run(t, e, h.task("store", "true", exec.Sandbox{ReadOnly: []string{h.store}}))
+	if !exit.OK() || exit.Isolation != "none" {
+		t.Errorf("%+v", exit)
 	}
 }

@@ -19,7 +19,7 @@ func (k *Kind) task(j *pipeline.Job, argv []string) exec.Task {
 	}
 	home, tmp := private(j)
 	t := exec.Task{ID: j.TaskID, Argv: argv, Env: environment(j, k.Environ), Dir: j.Path(j.Step.Workdir), LogPath: j.LogPath, MakeDirs: []string{home, tmp}, Timeout: limit,
-		Limits: exec.Limits{CPU: j.Step.Limits.CPU, Memory: j.Step.Limits.Memory}, Sandbox: k.sandbox(j)}
+		Limits: exec.Limits{CPU: j.Step.Limits.CPU, Memory: j.Step.Limits.Memory}, Sandbox: k.sandbox(j, argv[0])}
 	for _, name := range slices.Sorted(maps.Keys(j.Secrets)) {
 		t.Secrets = append(t.Secrets, name+"="+j.Secrets[name])
 	}
@@ -29,7 +29,7 @@ func (k *Kind) task(j *pipeline.Job, argv []string) exec.Task {
 // sandbox is what a step may read, write and reach (SEMANTICS 12 and 13): by
 // default everything but to write into the store; with Strict its workspace
 // and scratch folder, what it declared, and tracking.
-func (k *Kind) sandbox(j *pipeline.Job) exec.Sandbox {
+func (k *Kind) sandbox(j *pipeline.Job, program string) exec.Sandbox {
 	box := exec.Sandbox{Strict: j.Strict, Network: exec.Network(j.Step.Network)}
 	for _, in := range j.Inputs {
 		if in.From != "" {
@@ -52,6 +52,9 @@ func (k *Kind) sandbox(j *pipeline.Job) exec.Sandbox {
 	}
 	if j.Runtime.BinDir != "" {
 		box.ReadOnly = []string{filepath.Dir(j.Runtime.BinDir)}
+	}
+	if filepath.IsAbs(program) { // lastro itself beside services, wherever it is installed
+		box.ReadOnly = append(box.ReadOnly, filepath.Clean(program))
 	}
 	return box
 }

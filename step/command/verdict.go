@@ -101,8 +101,8 @@ var strictRefusals = []struct {
 	marks []string
 	means string
 }{
-	{[]string{"Read-only file system", "Permission denied"}, "--strict: a step writes below its workspace, $HOME and $TMPDIR only; declare what it makes as an output"},
-	{[]string{"No such file or directory", "FileNotFoundError"}, "--strict: a step sees only its declared inputs and its code, not the rest of the project"},
+	{[]string{"Read-only file system", "Permission denied", "PermissionError"}, "--strict: a step writes below its workspace, $HOME and $TMPDIR only; declare what it makes as an output"},
+	{[]string{"No such file or directory", "FileNotFoundError", "Permission denied", "PermissionError"}, "--strict: a step sees only its declared inputs and its code, not the rest of the project"},
 	{[]string{"Network is unreachable", "Temporary failure in name resolution", "Name or service not known", "Could not resolve host", "Failed to connect", "unable to resolve host"}, "--strict: a step has no network; `network: full` in the step allows it"},
 }
 

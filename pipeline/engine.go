@@ -208,10 +208,19 @@ func (e *Engine) Wait(ctx context.Context, number int64) (Run, error) {
 	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for {
+	for told := false; ; {
 		run, err := e.o.Store.Run(ctx, number)
-		if err != nil || run.State.Ended() {
+		if err != nil || run.State.Ended() && (told || e.at(number) == nil) {
 			return run, err
+		}
+		if run.State.Ended() { // committed a moment ago: the observer has yet to hear of its last steps
+			select {
+			case <-ended:
+			case <-gone:
+			case <-time.After(time.Second): // another engine ended it
+			}
+			told = true
+			continue
 		}
 		select {
 		case <-ended:

@@ -16,8 +16,8 @@ type fsckCmd struct {
 }
 
 func (*fsckCmd) Help() string {
-	return `Reads all stored content again and compares it with its digest; names what is damaged or missing, and which runs, versions and
-artifacts need it. Exit 8 when something is. It changes nothing without --repair.
+	return `Compares each content with its digest, and says which steps, versions and artifacts need what is damaged or missing. Exit 8 when
+something is. It changes nothing without --repair.
 
 Examples:
   lastro fsck            check everything

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"lastro"
@@ -21,7 +22,7 @@ type gcCmd struct {
 }
 
 func (*gcCmd) Help() string {
-	return `Removes stored content that nothing needs. Always kept: registered versions, the data and code they were made from, releases,
+	return `Always kept: registered versions, the data and code they were made from, releases,
 decisions' evidence, tracked artifacts, runs that have not ended, pinned runs. Runs stay in the history; a step whose outputs are
 gone runs again when it is needed. It may run beside a server.
 
@@ -80,6 +81,9 @@ func (c *gcCmd) pin(env *Env, h *app.House) error {
 
 // beside opens the state for a command that works beside whoever holds it.
 func (e *Env) beside(command string, f func(*app.House) error) error {
+	if _, err := os.Stat(e.paths().State); os.IsNotExist(err) {
+		return &lastro.Error{Code: lastro.ENotFound, ID: "L0436", Msg: "there is no state here yet", Hint: "lastro run makes it; -C DIR works in another folder"}
+	}
 	p, err := project.Load(e.Dir)
 	if err != nil {
 		p = nil

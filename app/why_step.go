@@ -127,7 +127,7 @@ func (h *House) whyCell(ctx context.Context, run pipeline.Run, rows []pipeline.S
 	}
 	if !ok {
 		w.Verdict = fmt.Sprintf("%s ran in #%d for the first time", label, s.Run)
-		w.Lines = []lineage.Reason{{Kind: "step", Text: fmt.Sprintf("it %s, with %d ingredients: %s", was(s.State), n, strings.Join(ingredientNames(s.Ingredients), ", "))}}
+		w.Lines = append(badEnd(s), lineage.Reason{Kind: "step", Text: fmt.Sprintf("with %d ingredients: %s", n, strings.Join(ingredientNames(s.Ingredients), ", "))})
 		return w, nil
 	}
 	changed, same := h.compareIngredients(ctx, comparison{run: run, rows: rows, now: s, before: before, then: then})
@@ -136,7 +136,7 @@ func (h *House) whyCell(ctx context.Context, run pipeline.Run, rows []pipeline.S
 	} else {
 		w.Verdict = fmt.Sprintf("%s ran again in #%d because %d of %d ingredients changed since #%d", label, s.Run, len(changed), len(changed)+len(same), then.Run)
 	}
-	w.Lines = changed
+	w.Lines = append(badEnd(s), changed...)
 	if len(same) > 0 {
 		w.Lines = append(w.Lines, sameLine(s, same, h.codeOf(ctx, run, s)))
 	}
@@ -152,6 +152,15 @@ func was(s pipeline.State) string {
 		return "is " + string(s)
 	}
 	return string(s)
+}
+
+// badEnd says how a step ended that did not end well.
+func badEnd(s pipeline.StepRun) []lineage.Reason {
+	if s.State == pipeline.Succeeded || !s.State.Ended() {
+		return nil
+	}
+	no := false
+	return []lineage.Reason{{Kind: "step", Text: strings.TrimSuffix(fmt.Sprintf("it %s: %s", was(s.State), s.Reason), ": "), OK: &no}}
 }
 
 // ingredientNames are those that a person could have changed.

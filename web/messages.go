@@ -114,7 +114,7 @@ var messages = map[string][2]string{
 	"report.lines":        {"%s of the lines were run: %s of %s.", "%s das linhas foram executadas: %s de %s."},
 	"report.statements":   {"%s of the statements were run: %s of %s.", "%s das instruções foram executadas: %s de %s."},
 	"report.nothing":      {"It names no line: nothing was measured.", "Não nomeia nenhuma linha: nada foi medido."},
-	"report.more":         {"%s more are in the file.", "Mais %s estão no arquivo."},
+	"report.more":         {"%s more is in the file.|%s more are in the file.", "Mais %s está no arquivo.|Mais %s estão no arquivo."},
 	"report.test":         {"Test", "Teste"},
 	"report.slow":         {"The other tests, slowest first", "Os outros testes, mais lentos primeiro"},
 	"report.level":        {"Level", "Nível"},

@@ -102,7 +102,7 @@ func (r *stepReport) trim(l Lang, left *int) {
 	r.Findings = r.Findings[:take(len(r.Findings))]
 	r.Files = r.Files[:take(len(r.Files))]
 	if r.left > 0 {
-		r.Left = l.T("report.more", l.Int(int64(r.left)))
+		r.Left = l.Count("report.more", r.left)
 	}
 	r.Slow = r.Slow[:min(len(r.Slow), max(*left, 0))]
 }

@@ -14,7 +14,7 @@ import (
 type runsPage struct {
 	Runs    []pipeline.Run
 	Causes  map[int64]string // what started a run, unless a person did
-	Verdict string // about the newest
+	Verdict string           // about the newest
 	Why     []phrase
 	Earlier string // link to the runs before these; "" = there are none
 	Newest  string // link back; "" = these are the newest

@@ -197,6 +197,9 @@ func mask(name string, m *secret.Masker) error {
 	return os.Rename(name+".masked", name)
 }
 
+// exitStatus is the ID of a command that ended by itself with another status than 0.
+const exitStatus = "L0301"
+
 // result is what the program says of a notebook that cannot be executed.
 type result struct {
 	Problem string   `json:"problem"`
@@ -218,8 +221,8 @@ func explain(j *pipeline.Job, set settings, m *secret.Masker, failed error) erro
 		return failed // it was killed, or never started
 	}
 	var old *lastro.Error
-	if !errors.As(failed, &old) {
-		return failed
+	if !errors.As(failed, &old) || old.ID != exitStatus {
+		return failed // a limit, a signal or a service says more
 	}
 	e := *old
 	e.Pos = j.Step.Pos

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,13 +136,29 @@ func (s *supervisor) spawn(t *task, spec *exec.Task) (int, error) {
 	if err := s.confine(t, spec, l); err != nil {
 		return 0, err
 	}
-	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: append(append([]string{}, spec.Env...), spec.Secrets...), Sys: &l.attr}
+	attr := &syscall.ProcAttr{Dir: spec.Dir, Env: environ(spec), Sys: &l.attr}
 	for _, f := range l.files {
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	var pid int
 	t.cell.stall.do(func() { pid, err = s.fork(t, l, attr) })
 	return pid, explain(path, err)
+}
+
+// environ is the whole environment of a task; a secret wins over a variable of
+// its name.
+func environ(spec *exec.Task) []string {
+	env := slices.Clone(spec.Secrets)
+	for _, kv := range spec.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(spec.Secrets, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
+			env = append(env, kv)
+		}
+	}
+	if env == nil {
+		env = []string{} // nil would mean the supervisor's own
+	}
+	return env
 }
 
 // fork starts the process on this thread, in the task's control group and with

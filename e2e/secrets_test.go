@@ -5,7 +5,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +64,7 @@ steps:
 	seen := map[string]string{"run": run.stdout + run.stderr, "run --json": f.ok(1, "run", "--json").stdout, "logs": log.stdout,
 		"ls": f.ok(0, "ls", "runs", "--json").stdout, "secret ls": f.ok(0, "secret", "ls", "--json").stdout}
 	read(t, filepath.Join(f.dir, ".lastro"), seen)
+	f.answers(seen, "/runs/1", "/runs/1/log?step=leak", "/api/v1/runs/1", "/api/v1/events?limit=1000", "/api/v1/secrets")
 	var forms []struct{ Secret, Form, Text string }
 	raw, err := os.ReadFile(filepath.Join(made, "forms.json"))
 	if err == nil {
@@ -81,6 +84,43 @@ steps:
 		}
 	}
 	t.Logf("%d forms of 30 secrets, %d texts, %d occurrences", len(forms), len(seen), found)
+}
+
+// answers adds what a server of the project says at some paths.
+func (f folder) answers(into map[string]string, paths ...string) {
+	f.t.Helper()
+	_, url := f.up(freeAddress(f.t))
+	raw, err := os.ReadFile(filepath.Join(f.dir, ".lastro", "run", "up.json"))
+	var up struct{ Token string }
+	if err == nil {
+		err = json.Unmarshal(raw, &up)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	full := 0
+	for _, p := range paths {
+		req, _ := http.NewRequestWithContext(f.t.Context(), http.MethodGet, url+p, nil)
+		req.Header.Set("Authorization", "Bearer "+up.Token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if into[p] = string(body); strings.Contains(string(body), "***") {
+			full++
+		}
+		if res.StatusCode != 200 {
+			f.t.Errorf("%s: %s", p, res.Status)
+		}
+	}
+	if full < 2 {
+		f.t.Errorf("only %d answers hold masked text", full)
+	}
 }
 
 // read adds every file below a folder, but for the workspace of the step that

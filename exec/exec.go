@@ -129,8 +129,9 @@ type Exit struct {
 	MaxRSS  int64         `json:"max_rss_bytes"`    // largest resident set of one of them, in bytes; under Limits.Memory the peak of all together, when the executor can tell
 
 	// Isolation says what kept the task apart, and what kept it to its limits:
-	// "bubblewrap", "landlock", "mounts" or "none", then a space and "cgroup v1",
-	// "cgroup v2" or "rlimits" when it had limits.
+	// "bubblewrap", "landlock", "mounts", "namespaces" (of the network only) or
+	// "none", then a space and "cgroup v1", "cgroup v2" or "rlimits" when it had
+	// limits.
 	Isolation string `json:"isolation,omitempty"`
 }
 

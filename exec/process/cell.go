@@ -14,7 +14,7 @@ import (
 
 // cell is what keeps one task apart and to its limits.
 type cell struct {
-	kind    string // of the isolation: bubblewrap, landlock, mounts, none
+	kind    string // of the isolation: bubblewrap, landlock, mounts, namespaces, none
 	wrapped bool   // the first process is bubblewrap's, and not the program
 	strict  bool
 	rlimits bool   // there is no control group for its limits
@@ -99,11 +99,18 @@ func (s *supervisor) confine(t *task, spec *exec.Task, l *program) error {
 			return fmt.Errorf("%s cannot be shown at %s: one of them is not there, or only one is a folder", b.From, b.To)
 		}
 	}
-	t.cell.stall = s.stalls.get(nil)
-	if bubblewrap() != "" {
+	switch {
+	case bubblewrap() != "":
+		t.cell.stall = s.stalls.get(nil)
 		t.cell.kind, t.cell.wrapped = "bubblewrap", true
-	} else {
+	case box.Strict:
+		t.cell.stall = s.stalls.get(nil)
 		t.cell.kind = "landlock"
+	default: // a network of its own beside what protects the store
+		t.cell.stall = s.stalls.get(box.ReadOnly)
+		if t.cell.kind = t.cell.stall.kind; t.cell.kind == "none" {
+			t.cell.kind = "namespaces"
+		}
 	}
 	if err := s.stage(t, spec, l); err != nil {
 		return fmt.Errorf("sandbox: %w", err)

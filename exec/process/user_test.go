@@ -90,6 +90,12 @@ func TestNobody(t *testing.T) {
 				t.Fatalf("%+v\n%s", exit, log)
 			}
 			wantAnswers(t, log, "work tmp null outside readproject listproject readstore", "project store blob link remove")
+			offline := exec.Sandbox{Network: exec.NetworkNone, ReadOnly: []string{h.store}}
+			exit, log = h.run(t, e, h.task("offline", tries+"; (exec 3<>/dev/tcp/192.0.2.1/80) || echo net=no", offline))
+			if !exit.OK() || exit.Isolation != m.isolation {
+				t.Errorf("%+v\n%s", exit, log)
+			}
+			wantAnswers(t, log, "work tmp null outside readproject readstore", "store blob link remove net")
 			box := h.strict()
 			box.Network = exec.NetworkNone
 			exit, log = h.run(t, e, h.task("strict", tries+"; (exec 3<>/dev/tcp/192.0.2.1/80) || echo net=no", box))

@@ -20,12 +20,18 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite"
+
+	"lastro/store/storetest"
 )
 
 // binary is the lastro that every test runs.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
+func TestMain(m *testing.M) {
+	code := build(m)
+	storetest.Stop()
+	os.Exit(code)
+}
 
 // build makes the binary once; LASTRO_BINARY names one that is there already.
 func build(m *testing.M) int {
@@ -64,8 +70,10 @@ func build(m *testing.M) int {
 //
 // and the conditions [unreadable] and [notebooks]; $TEST_PYTHON is the folder of
 // the tests' Python.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+func TestScripts(t *testing.T) { testscript.Run(t, scripts()) }
+
+func scripts() testscript.Params {
+	return testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Condition: func(name string) (bool, error) {
@@ -104,7 +112,7 @@ func TestScripts(t *testing.T) {
 			"taken": takePort,
 			"fifo":  makeFIFO,
 		},
-	})
+	}
 }
 
 // testPython is the Python of the tests; make test sets LASTRO_TEST_PYTHON.

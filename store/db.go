@@ -68,7 +68,7 @@ func OpenReadOnly(ctx context.Context, target string) (*DB, error) {
 		return openPostgresReadOnly(ctx, target)
 	}
 	if _, err := os.Stat(target); err != nil {
-		return nil, &lastro.Error{Code: lastro.ENotFound, Msg: "there is no state here yet", Hint: "lastro run makes it", Err: err}
+		return nil, noState(err)
 	}
 	db := newDB(sqliteDialect)
 	if err := db.readFrom(openSQLite(target, forReading)); err != nil {
@@ -78,6 +78,10 @@ func OpenReadOnly(ctx context.Context, target string) (*DB, error) {
 		return nil, errors.Join(err, db.reader.Close())
 	}
 	return db, nil
+}
+
+func noState(err error) error {
+	return &lastro.Error{Code: lastro.ENotFound, Msg: "there is no state here yet", Hint: "lastro run makes it", Err: err}
 }
 
 func newDB(d dialect) *DB { return &DB{dialect: d, bus: newBus()} }

@@ -133,21 +133,25 @@ func refuseNewer(ctx context.Context, db *sql.DB, d dialect) error {
 	for number := range texts {
 		known = max(known, number)
 	}
-	var have sql.NullInt64
-	err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&have)
-	if isNoTable(err) {
-		return nil // a new database
-	}
-	if err != nil {
-		return storageError(err)
-	}
-	if have.Int64 <= known {
-		return nil
+	have, err := schemaVersion(ctx, db)
+	if err != nil || have <= known {
+		return err
 	}
 	hint := "install that lastro again, or restore the copy that it kept beside the database (docs/reference/database.md)"
 	if d == postgresDialect {
 		hint = "install that lastro again, or restore the pg_dump that was made before the newer one was started: pg_restore --clean (docs/reference/database.md)"
 	}
 	return &lastro.Error{Code: lastro.EErrored, ID: "L0401",
-		Msg: fmt.Sprintf("this state was written by a newer lastro (schema %d, this one knows %d)", have.Int64, known), Hint: hint}
+		Msg: fmt.Sprintf("this state was written by a newer lastro (schema %d, this one knows %d)", have, known), Hint: hint}
+}
+
+// schemaVersion returns the number of the last migration that a database has
+// had; 0 for a new one.
+func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
+	var have sql.NullInt64
+	err := db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&have)
+	if isNoTable(err) {
+		return 0, nil
+	}
+	return have.Int64, storageError(err)
 }

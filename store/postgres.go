@@ -126,6 +126,11 @@ func openPostgresReadOnly(ctx context.Context, target string) (*DB, error) {
 	if err == nil {
 		err = refuseNewer(ctx, db.reader, postgresDialect)
 	}
+	if err == nil {
+		if version, _ := schemaVersion(ctx, db.reader); version == 0 {
+			err = noState(nil)
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(storageError(err), db.reader.Close())
 	}

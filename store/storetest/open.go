@@ -38,7 +38,7 @@ var shared struct {
 // calls Postgres or Each has: func TestMain(m *testing.M) { storetest.Main(m) }
 func Main(m *testing.M) {
 	code := m.Run()
-	stop()
+	Stop()
 	os.Exit(code)
 }
 
@@ -50,11 +50,12 @@ func MainTwice(m *testing.M) {
 	if again := m.Run(); code == 0 {
 		code = again
 	}
-	stop()
+	Stop()
 	os.Exit(code)
 }
 
-func stop() {
+// Stop ends the server that Postgres has started, for a package with another Main.
+func Stop() {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server != nil {

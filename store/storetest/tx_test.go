@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -287,6 +288,14 @@ func TestEventsHaveNoGaps(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestReadOnlyBeforeAnything(t *testing.T) {
+	for _, target := range []string{filepath.Join(t.TempDir(), "lastro.db"), Postgres(t)} {
+		if _, err := store.OpenReadOnly(t.Context(), target); !lastro.Is(err, lastro.ENotFound) {
+			t.Errorf("%s: %v, want not found", store.Redact(target), err)
+		}
+	}
 }
 
 func TestReadOnly(t *testing.T) {

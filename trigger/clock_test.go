@@ -50,6 +50,7 @@ func (h *house) byState() map[trigger.State]int {
 }
 
 func TestScheduleDay(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "2026-11-23T10:17:00Z")
 	spec := hourly("")
 	h.tick(spec)
@@ -88,6 +89,7 @@ func TestServerWasAway(t *testing.T) {
 // those of the two hours in which the clock was wrong: of these, ones that the
 // clock never showed are recorded as missed.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	day := 24 * time.Hour
 	for name, jumps := range map[string][2]time.Duration{"forward, then right": {day, -day}, "back, then right": {-day, day}} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +142,7 @@ func TestClockOfNonsense(t *testing.T) {
 // TestClockRandom: whatever the clock and servers do, no tick has two runs, and
 // with a clock that only runs and pauses each tick has a run or is missed.
 func TestClockRandom(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(10)
 	if os.Getenv("LASTRO_TORTURE") != "" {
 		seeds = 2000

@@ -89,6 +89,7 @@ func TestClockChanges(t *testing.T) {
 // TestTicksAgainstMinutes holds next against asking each minute of a year's
 // change weeks whether a line names it.
 func TestTicksAgainstMinutes(t *testing.T) {
+	t.Parallel()
 	named := map[string]func(w time.Time) bool{
 		"*/7 * * * *":    func(w time.Time) bool { return w.Minute()%7 == 0 },
 		"5,35 1-3 * * *": func(w time.Time) bool { return (w.Minute() == 5 || w.Minute() == 35) && w.Hour() >= 1 && w.Hour() <= 3 },

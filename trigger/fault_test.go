@@ -68,6 +68,7 @@ func (f faulty) Advance(ctx context.Context, project, name, from, to string, cau
 // alerts and requests. What failed is told again, as loops and senders do. In
 // the end each cause has one run, and none is missing.
 func TestEveryCallFails(t *testing.T) {
+	t.Parallel()
 	db := newHouse(t, "2026-11-23T10:17:00Z").db
 	for _, after := range []bool{false, true} {
 		for n := 1; ; n++ {

@@ -110,6 +110,7 @@ const (
 // TestOnce: four servers on one database, each told of the same twenty pushes
 // five times over, start twenty runs.
 func TestOnce(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, "2026-11-23T10:00:00Z")
 	spec := trigger.Spec{Push: &trigger.Push{}}
 	var wg sync.WaitGroup

@@ -43,17 +43,22 @@ func (c *secretSetCmd) Run(env *Env) error {
 	if err != nil {
 		return err
 	}
+	key := env.paths().SecretKey()
+	_, before := os.Stat(key)
 	return env.vault(func(v app.Vault) error {
 		s, err := v.SetSecret(env.Ctx, c.Name, value)
 		if err != nil {
 			return err
+		}
+		if _, now := os.Stat(key); before != nil && now == nil {
+			env.note("made the key that opens secrets: %s; keep a copy of it in another place", key)
 		}
 		if env.JSON {
 			return env.printJSON(s)
 		}
 		env.say("%s %s is set (version %d)", env.Out.style("succeeded", "✓"), s.Name, s.Version)
 		if s.Version == 1 {
-			env.say("\nNext\n  in lastro.yaml, at the steps that need it:  secrets: [%s]", s.Name)
+			env.say("\nNext\n  in lastro.yaml, at the top and at the steps that need it:  secrets: [%s]", s.Name)
 		}
 		return nil
 	})

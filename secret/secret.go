@@ -78,6 +78,8 @@ func checkValue(name, value string) error {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0374", Msg: fmt.Sprintf("the value of %s %s", name, msg), Hint: hint}
 	}
 	switch {
+	case value == "":
+		return bad("is empty", "give it on standard input, or type it at a terminal")
 	case len(value) < MinBytes:
 		return bad(fmt.Sprintf("has %d bytes: fewer than %d cannot be told from ordinary text, so logs could not be masked", len(value), MinBytes), "use a longer one")
 	case len(value) > MaxBytes:

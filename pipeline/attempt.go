@@ -456,7 +456,9 @@ func (a *attempt) end(ctx context.Context, res Result, err error) {
 	a.hide()
 	s.EndedAt = a.r.e.o.Clock.Now()
 	a.room.free() // what is left is waiting for the disk
-	a.w.complete(*s, func() { a.tidy(ctx) })
+	if a.w.complete(*s) {
+		a.tidy(ctx)
+	}
 }
 
 // causeOf tells the ends after which another attempt may be made.

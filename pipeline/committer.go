@@ -9,31 +9,37 @@ import (
 )
 
 // committer commits what many cells report in as few transactions as possible:
-// what arrives while one is being written goes into the next together.
+// what arrives while one is being written goes into the next together. Claims go
+// the same way, so observers hear of an end before what it lets begin.
 type committer struct {
 	q      *Queue
 	engine string
+	notice func(Changed)
 	queue  chan report
 	done   sync.WaitGroup
 }
 
-// report is news of one attempt: that it goes on so far, or its end.
+// report is news of one attempt, that it goes on so far or its end, or the wish
+// for work.
 type report struct {
 	row    StepRun
 	end    bool
+	claim  int           // so many cells are asked for
 	result chan reported // nil = nobody waits
 }
 
 type reported struct {
 	changed Changed
+	claimed []StepRun
 	err     error
 }
 
 // batchSize bounds a transaction.
 const batchSize = 128
 
-func newCommitter(q *Queue, engine string) *committer {
-	c := &committer{q: q, engine: engine, queue: make(chan report, batchSize)}
+// newCommitter also tells notice what each transaction changed.
+func newCommitter(q *Queue, engine string, notice func(Changed)) *committer {
+	c := &committer{q: q, engine: engine, notice: notice, queue: make(chan report, batchSize)}
 	c.done.Go(c.loop)
 	return c
 }
@@ -46,11 +52,18 @@ func (c *committer) close() { close(c.queue); c.done.Wait() }
 func (c *committer) note(s StepRun) { c.queue <- report{row: s} }
 
 // complete commits the end of an attempt.
-func (c *committer) complete(s StepRun) (Changed, error) {
-	r := report{row: s, end: true, result: make(chan reported, 1)}
+func (c *committer) complete(s StepRun) error { return c.ask(report{row: s, end: true}).err }
+
+// claim returns at most n cells to begin.
+func (c *committer) claim(n int) ([]StepRun, error) {
+	got := c.ask(report{claim: n})
+	return got.claimed, got.err
+}
+
+func (c *committer) ask(r report) reported {
+	r.result = make(chan reported, 1)
 	c.queue <- r
-	done := <-r.result
-	return done.changed, done.err
+	return <-r.result
 }
 
 func (c *committer) loop() {
@@ -81,13 +94,13 @@ func (c *committer) write(batch []report) {
 		return
 	}
 	for i, r := range batch {
-		if r.result == nil {
-			continue
+		got := reported{err: err}
+		if err == nil {
+			got = results[i]
+			c.notice(got.changed)
 		}
-		if err != nil {
-			r.result <- reported{err: err}
-		} else {
-			r.result <- results[i]
+		if r.result != nil {
+			r.result <- got
 		}
 	}
 }
@@ -97,16 +110,18 @@ func (c *committer) commit(batch []report) (results []reported, err error) {
 	err = c.q.store.Change(ctx, func(tx Tx) error {
 		results = make([]reported, len(batch))
 		for i, r := range batch {
-			var err error
-			if r.end {
-				err = c.q.complete(ctx, tx, c.engine, r.row, &results[i].changed)
-			} else {
-				err = note(ctx, tx, c.engine, r.row)
+			got := &results[i]
+			switch {
+			case r.claim > 0:
+				got.claimed, got.err = c.q.claim(ctx, tx, c.engine, r.claim)
+			case r.end:
+				got.err = c.q.complete(ctx, tx, c.engine, r.row, &got.changed)
+			default:
+				got.err = note(ctx, tx, c.engine, r.row)
 			}
-			if err != nil && !errors.Is(err, ErrFenced) {
-				return err
+			if got.err != nil && !errors.Is(got.err, ErrFenced) { // fenced: it has written nothing
+				return got.err
 			}
-			results[i].err = err // fenced: it has written nothing
 		}
 		return nil
 	})

@@ -212,22 +212,23 @@ func (b *beginning) events() []lastro.Event {
 // Claim gives an engine at most n cells that may begin; ErrFenced when it was
 // taken for dead.
 func (q *Queue) Claim(ctx context.Context, engine string, n int) (rows []StepRun, err error) {
-	err = q.store.Change(ctx, func(tx Tx) error {
-		// One that was taken for dead would own what nobody looks after.
-		if alive, err := tx.Alive(ctx, engine); err != nil || !alive {
-			return cmp.Or(err, error(ErrFenced))
-		}
-		now := q.clock.Now()
-		if rows, err = tx.Take(ctx, engine, now, n); err != nil || len(rows) == 0 {
-			return err
-		}
-		events := make([]lastro.Event, len(rows))
-		for i, s := range rows {
-			events[i] = stepEvent(s, now)
-		}
-		tx.Emit(events...)
-		return nil
+	err = q.store.Change(ctx, func(tx Tx) (err error) {
+		rows, err = q.claim(ctx, tx, engine, n)
+		return err
 	})
+	return rows, err
+}
+
+func (q *Queue) claim(ctx context.Context, tx Tx, engine string, n int) ([]StepRun, error) {
+	// One that was taken for dead would own what nobody looks after.
+	if alive, err := tx.Alive(ctx, engine); err != nil || !alive {
+		return nil, cmp.Or(err, error(ErrFenced))
+	}
+	now := q.clock.Now()
+	rows, err := tx.Take(ctx, engine, now, n)
+	for _, s := range rows {
+		tx.Emit(stepEvent(s, now))
+	}
 	return rows, err
 }
 

@@ -49,7 +49,7 @@ func (e *Engine) Work(ctx context.Context) error {
 func (e *Engine) newWorker(ctx context.Context) *worker {
 	w := &worker{e: e, id: e.o.Place + "/" + rand.Text()[:8], gone: make(chan struct{})}
 	w.ctx, w.stop = context.WithCancelCause(ctx)
-	w.commit = newCommitter(e.q, w.id)
+	w.commit = newCommitter(e.q, w.id, e.notice)
 	e.working, e.draining = w, false
 	return w
 }
@@ -127,7 +127,7 @@ func (w *worker) claim() (int, error) {
 	if room <= 0 {
 		return 0, nil
 	}
-	rows, err := e.q.Claim(context.WithoutCancel(w.ctx), w.id, room)
+	rows, err := w.commit.claim(room)
 	if err != nil {
 		return 0, err
 	}
@@ -194,22 +194,16 @@ func (r *room) free() {
 	r.e.poke()
 }
 
-// complete commits the end of an attempt and tells who wants to know, after
-// what tidy does. What others have taken over is dropped; when nothing can be
-// recorded the worker stops.
-func (w *worker) complete(s StepRun, tidy ...func()) {
-	changed, err := w.commit.complete(s)
-	switch {
-	case errors.Is(err, ErrFenced):
+// complete commits the end of an attempt; false when that could not be. What
+// others have taken over is dropped; when nothing can be recorded the worker stops.
+func (w *worker) complete(s StepRun) bool {
+	err := w.commit.complete(s)
+	if errors.Is(err, ErrFenced) {
 		w.e.o.Log.Warn("the end of a step came too late: another engine has it", "step", s.Ref(), "attempt", s.Attempt)
-	case err != nil:
+	} else if err != nil {
 		w.stop(err)
-	default:
-		for _, f := range tidy {
-			f()
-		}
-		w.e.notice(changed)
 	}
+	return err == nil
 }
 
 // Drain lets the engine begin nothing more and returns when all that it carries

@@ -35,7 +35,7 @@ func TestEvaluateOutcomes(t *testing.T) {
 		"first, block":     {Rule{Check: "compare.auc.diff_ci_low >= -0.01"}, first, Failed, "fact compare.auc.diff_ci_low is missing: there is no champion to compare with yet (first: pass lets the first version through)"},
 		"first, other":     {Rule{Check: "metrics.auc >= 0.5", First: "pass"}, first, Failed, "fact metrics.auc is missing, and a fact that is missing fails the gate"},
 		"lost comparison":  {Rule{Check: "compare.f1.diff >= 0", First: "pass"}, facts, Failed, "fact compare.f1.diff is missing, and a fact that is missing fails the gate"},
-		"no rule at all":   {Rule{Check: "1 +"}, facts, Failed, "the rule cannot be read: the expression cannot be read: mismatched input the end"},
+		"no rule at all":   {Rule{Check: "1 +"}, facts, Failed, "the rule cannot be read: the expression cannot be read: it ends too early"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := Evaluate([]Rule{tc.rule}, tc.facts, nil, noon)

@@ -102,9 +102,9 @@ func TestCompileIn(t *testing.T) {
 		want  string // line:col message | hint
 	}{
 		"empty":          {" ", ScopeRule, "1:1 the expression is empty | write a condition such as metrics.auc >= 0.7"},
-		"syntax":         {"metrics.auc >= ", ScopeRule, "1:16 the expression cannot be read: mismatched input the end | "},
+		"syntax":         {"metrics.auc >= ", ScopeRule, "1:16 the expression cannot be read: it ends too early | "},
 		"one equal sign": {"tests.failed = 0", ScopeRule, "1:14 the expression cannot be read: unexpected = | two equal signs compare: =="},
-		"and":            {"metrics.a > 1 and metrics.b > 1", ScopeRule, "1:15 the expression cannot be read: mismatched input 'and' | CEL writes && for and, || for or, ! for not"},
+		"and":            {"metrics.a > 1 and metrics.b > 1", ScopeRule, "1:15 the expression cannot be read: unexpected 'and' | CEL writes && for and, || for or, ! for not"},
 		"after percent":  {"metrics.a > 5% && foo(1)", ScopeRule, "1:22 there is no function foo | there is size, has, int, double, string, matches, contains, startsWith, endsWith, abs, shift"},
 		"after duration": {"1 > 200ms && metrics.auc == 'x'", ScopeRule, "1:26 `==` does not fit (number, text) | "},
 		"second line":    {"5% > 1% &&\nmetrics.a > 'b'", ScopeRule, "2:11 `>` does not fit (number, text) | "},

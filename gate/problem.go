@@ -52,7 +52,7 @@ func plain(msg string) string {
 		return "the expression cannot be read: unexpected " + strings.TrimSpace(m[1])
 	}
 	msg = expecting.ReplaceAllString(msg, "")
-	msg = strings.ReplaceAll(msg, "'<EOF>'", "the end")
+	msg = strings.NewReplacer("mismatched input '<EOF>'", "it ends too early", "'<EOF>'", "the end", "mismatched input", "unexpected", "extraneous input", "unexpected").Replace(msg)
 	return "the expression cannot be read: " + msg
 }
 

@@ -117,7 +117,7 @@ func TestDocumentedExamplesLoad(t *testing.T) {
 		}
 		pages = append(pages, found...)
 	}
-	n := 0
+	n, s := 0, compiledSchema(t)
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -139,8 +139,17 @@ func TestDocumentedExamplesLoad(t *testing.T) {
 			for _, m := range workdir.FindAllStringSubmatch(whole, -1) {
 				write(t, dir, m[1]+"/keep", "")
 			}
-			_, err := Parse(dir, []byte(whole))
+			p, err := Parse(dir, []byte(whole))
 			problems, _ := err.(lastro.Problems)
+			if err == nil {
+				again, err := Parse(dir, Expanded(p))
+				if err != nil || comparable(t, p) != comparable(t, again) {
+					t.Errorf("%s: expanded it is another project: %v\n%s", page, err, Expanded(p))
+				}
+			}
+			if err := s.Validate(instance(t, []byte(whole))); err != nil {
+				t.Errorf("%s: the schema refuses it: %v\n%s", page, err, whole)
+			}
 			for _, p := range problems {
 				if p.ID == "L0183" && !strings.Contains(m[1], "version:") {
 					continue // rules of an example without its steps

@@ -105,6 +105,25 @@ steps:
 	same(t, "with", string(p.Pipeline.Steps[2].With), `{"params":{"depth":"${{ params.depth }}","who":"me"},"path":"notes/explore.ipynb"}`)
 }
 
+// What the two large examples of the language still need is refused by name,
+// and nothing else about them is wrong.
+func TestLaterKeys(t *testing.T) {
+	for _, example := range []string{"b-credit-risk", "c-service-and-model"} {
+		dir := scaffold(t, example, "contracts/applications.odcs.yaml", "contracts/outcomes.odcs.yaml", "contracts/transactions.odcs.yaml", "uv.lock", "model/uv.lock",
+			"src/train.py", "src/evaluate.py", "model/train.py", "model/evaluate.py")
+		_, err := Load(dir)
+		problems, _ := err.(lastro.Problems)
+		if len(problems) == 0 {
+			t.Errorf("%s: %v", example, err)
+		}
+		for _, p := range problems {
+			if p.ID != "L0108" {
+				t.Errorf("%s: %v", example, p)
+			}
+		}
+	}
+}
+
 // on: may stand in its shortest forms; without it only people start runs.
 func TestLoadOn(t *testing.T) {
 	for text, want := range map[string][]bool{ // push, pull request, tag, by hand

@@ -169,9 +169,9 @@ func requestOfCause(c trigger.Cause) (RunRequest, error) {
 func scopeOf(c trigger.Cause) pipeline.Scope {
 	switch c.Trust {
 	case trigger.Reviewed:
-		return pipeline.Scope(fmt.Sprintf("pr-%v", c.Detail["number"]))
+		return pipeline.Scope(fmt.Sprintf("pr-%d", c.Number()))
 	case trigger.Fork:
-		return pipeline.Scope(fmt.Sprintf("fork-%v", c.Detail["number"]))
+		return pipeline.Scope(fmt.Sprintf("fork-%d", c.Number()))
 	}
 	return pipeline.Shared
 }

@@ -189,8 +189,7 @@ func (h *House) fetch(ctx context.Context, r source.Repository, c trigger.Cause)
 // pullRefs are the names under which forges keep the head of a pull request in
 // the repository that it wants to go into.
 func pullRefs(c trigger.Cause) []string {
-	n := fmt.Sprint(c.Detail["number"])
-	return []string{"refs/pull/" + n + "/head", "refs/merge-requests/" + n + "/head"}
+	return []string{fmt.Sprintf("refs/pull/%d/head", c.Number()), fmt.Sprintf("refs/merge-requests/%d/head", c.Number())}
 }
 
 // orMissing is err, or that a commit is not here after all.

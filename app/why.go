@@ -287,7 +287,7 @@ func startedBy(r pipeline.Run) string {
 	case trigger.KindTag:
 		return fmt.Sprintf("the tag %s (%s, %s)", strings.TrimPrefix(fmt.Sprint(r.Event["ref"]), "refs/tags/"), commit, r.Actor)
 	case trigger.KindPullRequest:
-		return fmt.Sprintf("pull request %v into %v (%s, %s)", r.Event["number"], r.Event["base"], commit, r.Actor)
+		return fmt.Sprintf("pull request %d into %v (%s, %s)", trigger.Cause{Detail: r.Event}.Number(), r.Event["base"], commit, r.Actor)
 	case trigger.KindSchedule:
 		return fmt.Sprintf("the schedule %v (tick %v)", r.Event["schedule"], r.Event["tick"])
 	}

@@ -113,7 +113,7 @@ func about(c trigger.Cause) string {
 		if c.Trust == trigger.Fork {
 			from = fmt.Sprintf(" from %v", c.Detail["from"])
 		}
-		return fmt.Sprintf("#%v into %s %.7s%s", c.Detail["number"], c.Base, c.Commit, from)
+		return fmt.Sprintf("#%d into %s %.7s%s", c.Number(), c.Base, c.Commit, from)
 	case trigger.KindSchedule:
 		return fmt.Sprint(c.Detail["tick"])
 	case trigger.KindData:

@@ -93,6 +93,17 @@ func (c Cause) Event() map[string]any {
 	return out
 }
 
+// Number is the number of the pull request; 0 = it is none.
+func (c Cause) Number() int64 {
+	switch n := c.Detail["number"].(type) {
+	case int64:
+		return n
+	case float64: // it went through JSON
+		return int64(n)
+	}
+	return 0
+}
+
 // Filter narrows a list of causes; empty fields match everything.
 type Filter struct {
 	Project string

@@ -231,6 +231,10 @@ func TestProposals(t *testing.T) {
 	if got := h.dispatch(); len(got) != 1 {
 		t.Errorf("runs of %v, want that of the branch only", got)
 	}
+	many := trigger.Proposal{Number: 12345678, Head: a, Base: "main", Fork: true}
+	if c, _, _, err := h.Proposed(ctx, spec, many); err != nil || c.Number() != 12345678 {
+		t.Errorf("pull request 12345678 = %d, %v", c.Number(), err)
+	}
 	if _, err := run(ctx, h.db, c, h.at.Now()); !lastro.Is(err, lastro.EConflict) {
 		t.Errorf("the run of a cause that waits = %v, want it refused", err)
 	}

@@ -36,7 +36,7 @@ steps:
 // none waits until the processes of a file are gone.
 func none(t *testing.T, file string) {
 	t.Helper()
-	for range 100 {
+	for range 400 {
 		if len(alive(t, file)) == 0 {
 			return
 		}
@@ -47,7 +47,7 @@ func none(t *testing.T, file string) {
 
 func waitFor(t *testing.T, file string, lines int) {
 	t.Helper()
-	for range 400 {
+	for range 1500 {
 		if count(t, file) >= lines {
 			return
 		}

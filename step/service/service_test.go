@@ -98,7 +98,7 @@ func gone(t *testing.T, dir, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range 1000 {
 		if stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(raw)) + "/stat"); err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return
 		}
@@ -122,7 +122,7 @@ func TestServicesFail(t *testing.T) {
 	}{
 		"ends before it is ready": {pipeline.ServiceSpec{Shell: "echo cannot open $TOKEN; exit 7"}, "echo never", "L0375", `step "e2e": service "db" ended before it was ready: exit status 7`, "cannot open ***"},
 		"port in use":             {pipeline.ServiceSpec{Shell: "sleep 100", Port: taken}, "echo never", "L0378", fmt.Sprintf("port %d of service", taken), ""},
-		"dies under the step":     {pipeline.ServiceSpec{Shell: "echo bye; sleep 0.2; exit 1", Ready: "true"}, "sleep 100", "L0379", `service "db" ended while the step needed it: exit status 1`, "bye"},
+		"dies under the step":     {pipeline.ServiceSpec{Shell: "while [ ! -f began ]; do sleep 0.05; done; echo bye; exit 1", Ready: "true"}, "touch began; sleep 100", "L0379", `service "db" ended while the step needed it: exit status 1`, "bye"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.service.Name = "db"
@@ -161,7 +161,7 @@ func TestServicesStop(t *testing.T) {
 		if err := s.cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for range 500 {
+		for range 3000 {
 			if _, err := os.Stat(filepath.Join(s.job.Dir, "began")); err == nil {
 				break
 			}

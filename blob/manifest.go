@@ -98,8 +98,10 @@ func EachEntry(manifest io.Reader, fn func(Entry) error) error {
 	}
 	_, _ = r.Discard(len(TreeMagic))
 	dec := json.NewDecoder(r)
-	if _, err := dec.Token(); err != nil {
+	if begin, err := dec.Token(); err != nil {
 		return unreadable(err)
+	} else if begin != json.Delim('[') {
+		return unreadable(errors.New("it is no list"))
 	}
 	last := ""
 	for dec.More() {

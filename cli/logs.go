@@ -29,7 +29,7 @@ func (*logsCmd) Help() string {
   lastro logs 142 train --tail 20
   lastro logs train              a step of the newest run
   lastro logs -f                 all steps of the newest run as they go, also of a run in another terminal
-  lastro logs -f 142 train[3]    one cell of a matrix as it goes`
+  lastro logs -f 142 'train[3]'  one cell of a matrix as it goes`
 }
 
 func (c *logsCmd) Run(env *Env) error {
@@ -266,7 +266,7 @@ func (f *follower) look(number int64) (over bool, n int, err error) {
 	if err != nil {
 		return false, 0, err
 	}
-	alone := !run.State.Ended() && !app.Held(f.house.Paths)
+	alone := !run.State.Ended() && !f.house.Runs.Shared() && !app.Held(f.house.Paths)
 	rows, err := f.house.Runs.StepRuns(f.env.Ctx, number)
 	if err != nil {
 		return false, 0, err

@@ -5,7 +5,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"lastro/app"
@@ -73,6 +75,7 @@ func (r remoteRun) result() app.RunResult {
 // followRun polls until the run has ended and all that follows from it is decided.
 func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteRun, error) {
 	seen := map[string]pipeline.State{}
+	logs := remoteLogs{server: server, run: run, show: show, offsets: map[string]int64{}}
 	for {
 		var doc remoteRun
 		if err := server.Get(env.Ctx, fmt.Sprintf("/runs/%d", run), &doc); err != nil {
@@ -89,8 +92,44 @@ func followRun(env *Env, server *app.Client, run int64, show *progress) (remoteR
 		if doc.Run.State.Ended() && !doc.Deciding {
 			return doc, nil
 		}
+		if show.WantsLines() {
+			logs.look(env, doc.Steps)
+		}
 		if err := wait(env, 200*time.Millisecond); err != nil {
 			return doc, err
+		}
+	}
+}
+
+// remoteLogs asks the server for what the steps that run have printed.
+type remoteLogs struct {
+	server  *app.Client
+	run     int64
+	show    *progress
+	offsets map[string]int64
+}
+
+// look shows the new lines of a few running steps; what cannot be read now is
+// asked for again.
+func (l *remoteLogs) look(env *Env, steps []pipeline.StepRun) {
+	asked := 0
+	for _, s := range steps {
+		if s.State != pipeline.Running || asked == 3 {
+			continue
+		}
+		asked++
+		key := fmt.Sprintf("%s.%d.%d", s.Step, s.Cell, s.Attempt)
+		q := url.Values{"step": {s.Step}, "cell": {strconv.Itoa(s.Cell)}, "attempt": {strconv.Itoa(s.Attempt)}, "offset": {strconv.FormatInt(l.offsets[key], 10)}}
+		var answer struct {
+			Text string `json:"text"`
+			Next int64  `json:"next"`
+		}
+		if l.server.Get(env.Ctx, fmt.Sprintf("/runs/%d/log?%s", l.run, q.Encode()), &answer) != nil {
+			continue
+		}
+		l.offsets[key] = answer.Next
+		for line := range strings.Lines(answer.Text) {
+			l.show.LogLine(l.run, s.Step, s.Cell, strings.TrimRight(line, "\r\n"))
 		}
 	}
 }

@@ -29,7 +29,7 @@ changes nothing that is recorded.
 
 Examples:
   lastro shell 143 train              look inside; exit ends it and removes the folder
-  lastro shell 143 train[2] --keep
+  lastro shell 143 'train[2]' --keep
   lastro shell 143 train -- ls -l     one command instead of a shell
 
 Exit: 0, or 1 when COMMAND failed`

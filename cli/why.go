@@ -15,7 +15,7 @@ func (*whyCmd) Help() string {
   lastro why flight-delay        why this version serves
   lastro why flight-delay@3      why version 3 serves, or why not
   lastro why train               why the step ran again, or came from the cache: which ingredients changed
-  lastro why 142/train[2]        the second cell of the step in run #142`
+  lastro why '142/train[2]'      the second cell of the step in run #142`
 }
 
 func (c *whyCmd) Run(env *Env) error {

@@ -11,7 +11,7 @@ import (
 
 // TestSimulationPostgres is TestSimulationSQL on the other database.
 func TestSimulationPostgres(t *testing.T) {
-	for seed := uint64(1); seed <= 5; seed++ {
+	for seed := uint64(1); seed <= 3; seed++ {
 		db, err := store.Open(t.Context(), storetest.Postgres(t))
 		if err != nil {
 			t.Fatal(err)

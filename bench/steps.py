@@ -25,6 +25,21 @@ def pipeline(wide, deep):
     return "\n".join(lines) + "\n"
 
 
+class Strict:
+    """lastro with every transition synced before it goes on."""
+
+    def __init__(self, folder, wide, deep):
+        self.inner = Lastro(folder, wide, deep)
+        self.clear = self.inner.clear
+
+    def run(self):
+        ENV["LASTRO_SYNC"] = "all"
+        try:
+            return self.inner.run()
+        finally:
+            del ENV["LASTRO_SYNC"]
+
+
 class Make:
     jobs = f"-j{os.cpu_count()}"
 
@@ -100,7 +115,7 @@ class Lastro:
 
 def beside(scratch, wide, deep, n, target_again, peers):
     """First and unchanged runs, the tools in turn, so that other work on the machine meets all of them."""
-    steps, tools = wide * deep, {"lastro": Lastro} | {name: tool for name, tool in peers if peer(name)}
+    steps, tools = wide * deep, {"lastro": Lastro, "strict": Strict} | {name: tool for name, tool in peers if peer(name)}
     tools = {name: tool(scratch / f"{name}-{wide}x{deep}", wide, deep) for name, tool in tools.items()}
     first, again, start = {name: [] for name in tools}, {name: [] for name in tools}, []
     for i in range(n):
@@ -113,6 +128,7 @@ def beside(scratch, wide, deep, n, target_again, peers):
             again[name].append(tool.run())
     first, again = ({name: spread(times) for name, times in all.items()} for all in (first, again))
     yield f"{steps:,} steps, {wide} wide and {deep} deep", first["lastro"]
+    yield "  the same with LASTRO_SYNC=all", first["strict"]
     yield f"  the same {steps:,} steps, all cached", again["lastro"]
     yield "  that without the start of the program", tuple(max(a - s, 0) for a, s in zip(again["lastro"], spread(start))), target_again
     for name, _ in peers:

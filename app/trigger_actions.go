@@ -15,6 +15,13 @@ import (
 	"lastro/trigger"
 )
 
+// What the routes of triggers take and answer, for commands that call them.
+type (
+	Triggers    = api.TriggersDocument
+	Taken       = api.Taken
+	PushRequest = api.PushRequest
+)
+
 // triggerDoor is what the routes of triggers do.
 type triggerDoor struct{ s *server }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"lastro"
-	"lastro/api"
 	"lastro/app"
 	"lastro/trigger"
 )
@@ -37,7 +36,7 @@ Runs are started by a server only: lastro up.`
 }
 
 func (c *triggerLsCmd) Run(env *Env) error {
-	var doc api.TriggersDocument
+	var doc app.Triggers
 	var list struct {
 		Causes []trigger.Cause `json:"causes"`
 	}
@@ -64,7 +63,7 @@ func (c *triggerLsCmd) Run(env *Env) error {
 	return nil
 }
 
-func (c *triggerLsCmd) print(env *Env, doc api.TriggersDocument, causes []trigger.Cause) {
+func (c *triggerLsCmd) print(env *Env, doc app.Triggers, causes []trigger.Cause) {
 	if doc.Repository != "" {
 		env.say("watching %s", doc.Repository)
 	}
@@ -225,8 +224,8 @@ func (*triggerPushedCmd) Run(env *Env) error {
 		if len(f) != 3 {
 			continue
 		}
-		var taken api.Taken
-		err := server.Post(env.Ctx, "/pushes", api.PushRequest{Before: f[0], After: f[1], Ref: f[2]}, &taken)
+		var taken app.Taken
+		err := server.Post(env.Ctx, "/pushes", app.PushRequest{Before: f[0], After: f[1], Ref: f[2]}, &taken)
 		switch {
 		case err != nil:
 			fmt.Fprintf(env.Stderr, "lastro: %s: %v\n", f[2], err)

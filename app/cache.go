@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"lastro"
-	"lastro/source"
 )
 
 // cacheLife is how long a copy in the cache stays without being used.
@@ -116,8 +115,8 @@ func (h *House) tidyCache(ctx context.Context, now time.Time) error {
 			}
 			continue
 		}
-		if strings.HasPrefix(e.Name(), "commit-") {
-			errs = append(errs, source.RemoveCheckout(ctx, h.Paths.Project, path), os.RemoveAll(path+".whole"))
+		if strings.HasPrefix(e.Name(), "commit-") || strings.HasPrefix(e.Name(), "fork-") {
+			errs = append(errs, h.removeCheckout(ctx, path))
 			continue
 		}
 		h.caching.Lock()

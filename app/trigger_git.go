@@ -32,13 +32,16 @@ var errNoRepository = &lastro.Error{Code: lastro.EInvalid, ID: "L0247", Msg: "on
 // repository is where changes are looked for and commits come from.
 func (h *House) repository() (source.Repository, error) {
 	if h.watching.Repository != "" {
-		return source.MirrorOf(h.watching.Repository, filepath.Join(h.Paths.State, "git", "mirror.git"))
+		return source.MirrorOf(h.watching.Repository, h.mirrorDir())
 	}
 	if r, ok := source.Here(h.Paths.Project); ok {
 		return r, nil
 	}
 	return source.Repository{}, errNoRepository
 }
+
+// mirrorDir is where the repository that is somewhere else is mirrored.
+func (h *House) mirrorDir() string { return filepath.Join(h.Paths.State, "git", "mirror.git") }
 
 // CheckRepository refuses an address that cannot be watched; "" is none.
 func CheckRepository(address string) error {

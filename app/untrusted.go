@@ -18,6 +18,7 @@ import (
 	"lastro/api/mlflow"
 	"lastro/auth"
 	"lastro/project"
+	"lastro/source"
 )
 
 // protected are the files that a fork cannot change for its own run: the
@@ -74,6 +75,22 @@ func (h *House) unpack(ctx context.Context, commit, name string, finish func(top
 		return "", diskError(err)
 	}
 	return filepath.Join(dir, filepath.FromSlash(h.prefix(ctx))), nil
+}
+
+// removeCheckout removes what unpack made, of whichever repository it is.
+func (h *House) removeCheckout(ctx context.Context, dir string) error {
+	h.unpacking.Lock()
+	defer h.unpacking.Unlock()
+	errs := []error{os.RemoveAll(dir + ".whole")} // first: what is left of a checkout is none
+	if here, ok := source.Here(h.Paths.Project); ok {
+		errs = append(errs, here.RemoveCheckout(ctx, dir))
+	}
+	if _, err := os.Stat(h.mirrorDir()); err == nil && h.watching.Repository != "" {
+		if r, err := h.repository(); err == nil {
+			errs = append(errs, r.RemoveCheckout(ctx, dir))
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(dir))...)
 }
 
 func copyFile(in, out *os.Root, name string) error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lastro"
 	"lastro/pipeline"
@@ -300,5 +301,39 @@ func TestProtected(t *testing.T) {
 		if !strings.Contains(got, name) {
 			t.Errorf("%s is not protected: %s", name, got)
 		}
+	}
+}
+
+// TestForkCheckoutsGo: what was unpacked of branches and forks is removed when
+// nobody has used it for long.
+func TestForkCheckoutsGo(t *testing.T) {
+	l, there := prey(t)
+	head := gitIn(t, there, "rev-parse", "HEAD")
+	r, err := l.house.repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Fetch(t.Context(), "refs/heads/main"); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := l.house.forkDir(t.Context(), head, head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.house.tidyCache(t.Context(), time.Now()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lastro.yaml")); err != nil {
+		t.Errorf("a checkout that was just used is gone: %v", err)
+	}
+	if err := l.house.tidyCache(t.Context(), time.Now().Add(2*cacheLife)); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(filepath.Join(l.house.cacheDir(), "*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left in the cache: %v, %v", left, err)
+	}
+	if again, err := l.house.forkDir(t.Context(), head, head); err != nil || again != dir {
+		t.Errorf("unpacked again: %s, %v", again, err)
 	}
 }

@@ -180,15 +180,31 @@ func (h *House) CancelHere(ctx context.Context, number int64, why string) (pipel
 	return h.working(ctx, func() (pipeline.Run, error) { return h.engine().Wait(ctx, number) })
 }
 
-// interruptFile is where a process that interrupts another says why.
+// Cancel asks for the end of a run that this process carries out.
+func (h *House) Cancel(ctx context.Context, number int64, why string) error {
+	return h.engine().Cancel(ctx, number, why)
+}
+
+// CarriesOutRuns reports whether the holder's command works on the queue, so
+// that it can be asked to cancel a run.
+func (h Holder) CarriesOutRuns() bool {
+	switch h.Command {
+	case "run", "retry", "resume", "reproduce":
+		return true
+	}
+	return false
+}
+
+// interruptFile is where a process that interrupts another says which run is
+// meant, and why.
 func interruptFile(p Paths, pid int) string {
 	return filepath.Join(p.Run(), "interrupt-"+strconv.Itoa(pid))
 }
 
-// InterruptHolder asks the process that carries out a run to cancel it, as
-// ctrl-C where it runs would, and says why.
-func InterruptHolder(p Paths, holder Holder, why string) error {
-	if err := os.WriteFile(interruptFile(p, holder.PID), []byte(why), 0o600); err != nil {
+// InterruptHolder asks the process that carries out a run to cancel it, and
+// says why.
+func InterruptHolder(p Paths, holder Holder, number int64, why string) error {
+	if err := os.WriteFile(interruptFile(p, holder.PID), fmt.Appendf(nil, "%d %s", number, why), 0o600); err != nil {
 		return diskError(err)
 	}
 	if err := syscall.Kill(holder.PID, syscall.SIGINT); err != nil {
@@ -198,19 +214,22 @@ func InterruptHolder(p Paths, holder Holder, why string) error {
 	return nil
 }
 
-// InterruptedBecause says why this process was interrupted by another; "" when
-// it was ctrl-C.
-func InterruptedBecause(p Paths) string {
+// Interrupted says which run another process wants this one to cancel, and
+// why; 0 when it was ctrl-C.
+func Interrupted(p Paths) (number int64, why string) {
 	name := interruptFile(p, os.Getpid())
 	info, err := os.Stat(name)
-	if err != nil || time.Since(info.ModTime()) > time.Minute { // left by a process that had this number before
-		_ = os.Remove(name)
-		return ""
+	if err != nil {
+		return 0, ""
 	}
 	raw, err := os.ReadFile(name)
-	if err != nil {
-		return ""
-	}
 	_ = os.Remove(name)
-	return strings.TrimSpace(string(raw))
+	if err != nil || time.Since(info.ModTime()) > time.Minute { // left for a process that had this number before
+		return 0, ""
+	}
+	first, why, _ := strings.Cut(string(raw), " ")
+	if number, err = strconv.ParseInt(first, 10, 64); err != nil {
+		return 0, ""
+	}
+	return number, strings.TrimSpace(why)
 }

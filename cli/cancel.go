@@ -43,9 +43,12 @@ func (c *cancelCmd) Run(env *Env) error {
 	if err != nil {
 		return err
 	}
+	if held && !holder.CarriesOutRuns() {
+		return &lastro.Error{Code: lastro.EConflict, ID: "L0664", Msg: fmt.Sprintf("`lastro %s`, process %d, works on this project, and carries out no runs", holder.Command, holder.PID), Hint: "try again when it has ended"}
+	}
 	if held {
 		env.note("interrupting `lastro %s`, process %d, which carries it out", holder.Command, holder.PID)
-		if err := app.InterruptHolder(env.paths(), holder, c.why()); err != nil {
+		if err := app.InterruptHolder(env.paths(), holder, number, c.why()); err != nil {
 			return err
 		}
 		return awaitEnd(env, number)

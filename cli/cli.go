@@ -17,7 +17,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"lastro"
-	"lastro/app"
 )
 
 // Version is the release; the linker may set another.
@@ -43,15 +42,6 @@ type Env struct {
 
 	sig    *signals
 	ageKey string // that opens secrets, of LASTRO_AGE_KEY; "" = none was given
-}
-
-// interrupted is why ctrl-C, or another process, ends this one; nil = it was
-// ctrl-C.
-func (e *Env) interrupted() error {
-	if why := app.InterruptedBecause(e.paths()); why != "" {
-		return errors.New(why)
-	}
-	return nil
 }
 
 // Main runs one command line and returns the exit code.
@@ -97,7 +87,6 @@ func run(ctx context.Context, sig *signals, args []string, stdout, stderr io.Wri
 		}
 	}
 	if err == nil {
-		sig.because(env.interrupted)
 		err = parsed.Run(env)
 	}
 	return fail(env, err)

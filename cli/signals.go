@@ -20,9 +20,9 @@ import (
 // them over.
 type signals struct {
 	mu    sync.Mutex
-	term  func(n int)  // instead of ending the context, at the n-th SIGTERM
-	cause func() error // of the end of the context at ctrl-C; nil = interrupted
-	deaf  bool         // ctrl-C is somebody else's: of the shell that runs in this terminal
+	term  func(n int) // instead of ending the context, at the n-th SIGTERM
+	other func() bool // reports whether SIGINT came of another lastro, and was dealt with
+	deaf  bool        // ctrl-C is somebody else's: of the shell that runs in this terminal
 }
 
 // listen starts listening; the function that it returns ends it.
@@ -58,14 +58,10 @@ func (s *signals) listen(cancel context.CancelCauseFunc) (stop func()) {
 func (s *signals) interrupt(cancel context.CancelCauseFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.deaf {
+	if s.deaf || (s.other != nil && s.other()) {
 		return false
 	}
-	var cause error
-	if s.cause != nil {
-		cause = s.cause()
-	}
-	cancel(cause)
+	cancel(nil)
 	return true
 }
 
@@ -87,11 +83,11 @@ func (s *signals) set(term func(n int)) {
 	s.term = term
 }
 
-// because says where the cause of the end at ctrl-C comes from.
-func (s *signals) because(cause func() error) {
+// asked says who deals with a SIGINT of another lastro.
+func (s *signals) asked(other func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cause = cause
+	s.other = other
 }
 
 // ignore makes ctrl-C somebody else's, or this process's again.
@@ -123,6 +119,15 @@ func draining(env *Env, h *app.House, f func(*Env) (app.RunResult, error)) (app.
 		}()
 	})
 	defer env.sig.set(nil)
+	env.sig.asked(func() bool {
+		number, why := app.Interrupted(env.paths())
+		if number == 0 {
+			return false
+		}
+		go func() { _ = h.Cancel(context.WithoutCancel(ctx), number, why) }() // one that has ended meanwhile needs nothing
+		return true
+	})
+	defer env.sig.asked(nil)
 	out, err := f(&inner)
 	if errors.Is(err, pipeline.ErrDetach) {
 		interruptible(env, out.Run)

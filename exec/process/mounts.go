@@ -4,8 +4,6 @@ package process
 
 import (
 	"errors"
-	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,9 +22,6 @@ func mountReadOnly(paths []string) error {
 		return err
 	}
 	for _, p := range paths {
-		if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err := unix.Mount(p, p, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 			return err
 		}

@@ -42,6 +42,7 @@ type stalls struct {
 func (s *stalls) get(readOnly []string) *stall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	readOnly = slices.DeleteFunc(slices.Clone(readOnly), func(p string) bool { _, err := os.Stat(p); return err != nil })
 	key := strings.Join(readOnly, "\x00")
 	st := s.all[key]
 	if st == nil {

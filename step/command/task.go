@@ -4,6 +4,7 @@ package command
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -36,9 +37,14 @@ func (k *Kind) sandbox(j *pipeline.Job, program string) exec.Sandbox {
 			box.Binds = append(box.Binds, exec.Bind{From: in.From, To: j.Path(in.Path)})
 		}
 	}
+	// An environment is shared by digest: a step that installs into it would
+	// change what others run in, and nobody's cache key would know.
+	if env := filepath.Dir(j.Runtime.BinDir); j.Runtime.BinDir != "" && isVenv(env) {
+		box.ReadOnly = append(box.ReadOnly, env)
+	}
 	if !j.Strict {
 		if k.Store != "" {
-			box.ReadOnly = []string{k.Store}
+			box.ReadOnly = append(box.ReadOnly, k.Store)
 		}
 		return box
 	}
@@ -50,11 +56,13 @@ func (k *Kind) sandbox(j *pipeline.Job, program string) exec.Sandbox {
 	if j.Project != "" {
 		box.Hidden = append(box.Hidden, j.Project)
 	}
-	if j.Runtime.BinDir != "" {
-		box.ReadOnly = []string{filepath.Dir(j.Runtime.BinDir)}
-	}
 	if filepath.IsAbs(program) { // lastro itself beside services, wherever it is installed
 		box.ReadOnly = append(box.ReadOnly, filepath.Clean(program))
 	}
 	return box
+}
+
+func isVenv(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "pyvenv.cfg"))
+	return err == nil
 }

@@ -216,7 +216,8 @@ func same[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
-// FuzzParse: whatever the text, Parse answers, and every problem has a place.
+// FuzzParse: whatever the text, Parse answers, every problem has a place, and
+// what has none can be explained and written out in full.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.yaml")
 	more, _ := filepath.Glob("testdata/examples/*/lastro.yaml")
@@ -225,7 +226,18 @@ func FuzzParse(f *testing.F) {
 			f.Add(src)
 		}
 	}
+	f.Add([]byte(oddFile))
+	for _, e := range examples {
+		for _, text := range e {
+			f.Add([]byte(wholeFile(text)))
+		}
+	}
 	dir := f.TempDir()
+	for _, name := range []string{"train.py", "n.ipynb", "contracts/c.yaml"} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755), os.WriteFile(filepath.Join(dir, name), nil, 0o600)); err != nil {
+			f.Fatal(err)
+		}
+	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		p, err := Parse(dir, src)
 		var problems lastro.Problems
@@ -236,6 +248,14 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a problem without a place: %v", err)
 		case err == nil:
 			Explain(p)
+			for _, s := range p.Pipeline.Steps {
+				if _, err := ExplainStep(p, s.Name); err != nil {
+					t.Error(err)
+				}
+			}
+			if again, err := Parse(dir, Expanded(p)); err != nil || comparable(t, again) != comparable(t, p) {
+				t.Errorf("expanded it is another project: %v\n%s", err, Expanded(p))
+			}
 		}
 		for _, e := range problems {
 			if e.ID == "" || e.Pos.File == "" {

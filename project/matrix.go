@@ -112,7 +112,7 @@ func (l *loader) matrix(n *StepNode, s *pipeline.StepSpec) {
 	switch {
 	case len(cells) > pipeline.MaxCells:
 		l.report(at, "L0106", fmt.Sprintf("the matrix has %d cells; at most %d run", len(cells), pipeline.MaxCells), "take values out of an axis, or entries out of include")
-	case len(cells) == 0 && len(l.problems) == before:
+	case len(cells) == 0 && len(l.problems) == before && s.Combinations() > 0 && n.Matrix.Exclude.At.Line > 0:
 		l.report(n.Matrix.Exclude.At, "L0105", "exclude takes out every cell of the matrix", "leave one, or remove the step")
 	}
 }

@@ -233,7 +233,7 @@ the text of another shell) it is refused.
 | ` + "`params.NAME`" + ` | a param; nested ones by ` + "`params.A.B`" + ` |
 | ` + "`matrix.AXIS`" + ` | of the cell |
 | ` + "`git.commit`, `git.branch`, `git.author`" + ` | of the commit that runs |
-| ` + "`event.kind`" + ` | person, push, pull_request, tag, schedule, data, alert, api; what else there is depends on it, and a missing one is an empty text |
+| ` + "`event.kind`" + ` | person, push, pull_request, tag, schedule, data, alert, api; what else there is depends on it (` + "`branch`, `ref`, `before`, `base`, `number`, `title`, `who`" + `), and what is not there is an empty text |
 | ` + "`run.id`" + ` | the run's number: a label that changes no cache key |
 | ` + "`steps.NAME.metrics.KEY`" + ` | a metric of a step that this one waits for; so with ` + "`tests`, `sarif`, `coverage`, `compare`, `fairness`" + ` |
 | ` + "`steps.NAME.values.KEY`" + ` | what it wrote to ` + "`$LASTRO_OUTPUT`" + ` |

@@ -33,7 +33,7 @@ func newActive(e *Engine, r Run, p *Plan, obs Observer) *active {
 		obs = e.o.Observer
 	}
 	a := &active{e: e, run: r, plan: p, obs: obs, chosen: map[string]*StepRun{}}
-	a.work = newWorkspaces(e.o.StateDir, r.Number, func(n int64) bool { return e.at(n) != nil })
+	a.work = newWorkspaces(e.o.StateDir, r.Number, e.ended)
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	return a
 }

@@ -19,6 +19,11 @@ type codeFolder struct {
 	digest lastro.Digest
 }
 
+// codePrefix begins the names of such folders, ownCode those of this process.
+const codePrefix = ".code-"
+
+func ownCode() string { return fmt.Sprintf("%s%d-", codePrefix, os.Getpid()) }
+
 // keepCode stores the files that a plan was made from, so that any engine can
 // carry the run out, also of a tree with changes that no commit has.
 func (e *Engine) keepCode(ctx context.Context, p *Plan) (*codeFolder, error) {
@@ -31,7 +36,7 @@ func (e *Engine) keepCode(ctx context.Context, p *Plan) (*codeFolder, error) {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return nil, diskFull(err)
 	}
-	dir, err := os.MkdirTemp(work, ".code-")
+	dir, err := os.MkdirTemp(work, ownCode())
 	if err != nil {
 		return nil, diskFull(err)
 	}

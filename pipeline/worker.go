@@ -58,12 +58,19 @@ func (e *Engine) newWorker(ctx context.Context) *worker {
 func (w *worker) work() {
 	left, err := w.e.q.Join(context.WithoutCancel(w.ctx), EngineRow{ID: w.id, Place: w.e.o.Place})
 	if err == nil {
+		sweep(w.e.o.StateDir, w.e.ended)
 		for _, s := range left {
 			w.carry(s, true)
 		}
 		err = w.loop()
 	}
 	w.finish(err)
+}
+
+// ended reports whether a run is over, or was never stored.
+func (e *Engine) ended(run int64) bool {
+	r, err := e.o.Store.Run(context.Background(), run)
+	return lastro.Is(err, lastro.ENotFound) || (err == nil && r.State.Ended())
 }
 
 // finish waits for the cells, which ctx has told to let go.

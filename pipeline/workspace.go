@@ -30,22 +30,49 @@ type workspaces struct {
 	old  []string // names of other runs' folders, which failures left
 }
 
-// newWorkspaces also removes what is left of the code of runs before, whose
-// engine died while it tidied up.
-func newWorkspaces(state string, run int64, live func(int64) bool) *workspaces {
+// newWorkspaces also notes which earlier runs left something; ended tells which
+// runs are over, for several may go on at a time.
+func newWorkspaces(state string, run int64, ended func(run int64) bool) *workspaces {
 	base := filepath.Join(state, "work")
 	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10))}
-	entries, err := os.ReadDir(base)
-	if err != nil {
-		return w
-	}
-	for _, e := range entries {
-		if n, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && n < run && !live(n) {
-			w.old = append(w.old, e.Name())
-			(&workspaces{dir: filepath.Join(base, e.Name())}).finish()
+	for _, n := range runFolders(base) {
+		if n < run && ended(n) {
+			w.old = append(w.old, strconv.FormatInt(n, 10))
 		}
 	}
 	return w
+}
+
+// runFolders are the runs that have a folder of workspaces.
+func runFolders(base string) []int64 {
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return nil
+	}
+	var out []int64
+	for _, e := range entries {
+		if n, err := strconv.ParseInt(e.Name(), 10, 64); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// sweep removes what an engine of this place left behind when it died: code on
+// its way, and what runs that are over do not need. ended tells these.
+func sweep(state string, ended func(run int64) bool) {
+	base := filepath.Join(state, "work")
+	for _, n := range runFolders(base) {
+		if ended(n) {
+			(&workspaces{dir: filepath.Join(base, strconv.FormatInt(n, 10))}).finish()
+		}
+	}
+	left, _ := filepath.Glob(filepath.Join(base, codePrefix+"*"))
+	for _, dir := range left {
+		if !strings.HasPrefix(filepath.Base(dir), ownCode()) {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // path is the workspace of an attempt, scratch its folder for HOME and TMPDIR.

@@ -156,9 +156,9 @@ func tree(t *testing.T, s blob.Store) {
 	if fi, err := os.Stat(filepath.Join(dest, "empty")); err != nil || !fi.IsDir() {
 		t.Errorf("empty folder: %v", err)
 	}
-	for p, want := range map[string]bool{"run.sh": true, "model/MLmodel": false} {
-		if fi, err := os.Stat(filepath.Join(dest, p)); err != nil || (fi.Mode()&0o100 != 0) != want {
-			t.Errorf("%s: executable is not %v (%v)", p, want, err)
+	for p, want := range map[string]os.FileMode{"run.sh": 0o500, "model/MLmodel": 0o400, "model/data/model.pkl": 0o400, "model": 0o700} {
+		if fi, err := os.Stat(filepath.Join(dest, p)); err != nil || fi.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, want %v (%v)", p, fi.Mode().Perm(), want, err)
 		}
 	}
 	again, _, err := s.PutPath(ctx, dest)

@@ -5,7 +5,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"lastro"
 	"lastro/auth"
@@ -16,26 +15,11 @@ import (
 type Triggers interface {
 	Webhooks
 	// Triggers says what starts runs, and when next.
-	Triggers(ctx context.Context) (TriggersDocument, error)
+	Triggers(ctx context.Context) (trigger.Overview, error)
 	// Causes lists reasons for runs, newest first.
 	Causes(ctx context.Context, f trigger.Filter) ([]trigger.Cause, error)
 	// Decide lets the run of a waiting cause start, or not.
 	Decide(ctx context.Context, id string, yes bool, why string, by lastro.Actor) (trigger.Cause, error)
-}
-
-// TriggersDocument is what starts runs of the project.
-type TriggersDocument struct {
-	Repository string           `json:"repository,omitempty"` // where changes are looked for; "" = nowhere
-	Triggers   []TriggerSummary `json:"triggers"`
-	Waiting    []trigger.Cause  `json:"waiting,omitempty"` // for a person
-}
-
-// TriggerSummary is one entry of on:.
-type TriggerSummary struct {
-	Kind   trigger.Kind   `json:"kind"`
-	Detail string         `json:"detail"` // branches main; 0 5 * * * UTC; dataset wine
-	Next   *time.Time     `json:"next,omitempty"`
-	Last   *trigger.Cause `json:"last,omitempty"`
 }
 
 // triggerRoutes are the routes of triggers. Webhooks are public: their

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ type Taken struct {
 // provider is a forge: how it signs, and what its payloads say.
 type provider struct {
 	name string
+	// signs are the headers of which one must be there; without it a body is not even read.
+	signs []string
 	// verify checks the signature and returns the ID of the delivery.
 	verify func(head http.Header, body []byte, secret string, now time.Time) (id string, ok bool)
 	// read translates a payload; nothing means that it is of no concern.
@@ -68,6 +71,13 @@ const maxWebhook = 10 << 20
 // identity of its sender, so nothing of the body is read before it fits.
 func (h *handler) webhook(p provider) func(*http.Request) (any, error) {
 	return func(r *http.Request) (any, error) {
+		secret, err := h.Triggers.WebhookSecret(r.Context(), p.name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(p.signs, func(name string) bool { return r.Header.Get(name) != "" }) {
+			return nil, h.unsigned(r, p)
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxWebhook))
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -76,16 +86,10 @@ func (h *handler) webhook(p provider) func(*http.Request) (any, error) {
 		if err != nil {
 			return nil, lastro.Errorf(lastro.EInvalid, "the delivery was cut short: %v", err)
 		}
-		secret, err := h.Triggers.WebhookSecret(r.Context(), p.name)
-		if err != nil {
-			return nil, err
-		}
 		d := trigger.Delivery{Provider: p.name, Digest: lastro.DigestOf(body), At: time.Now().UTC()}
 		var ok bool
 		if d.ID, ok = p.verify(r.Header, body, secret, d.At); !ok {
-			h.Log.WarnContext(r.Context(), "a webhook whose signature does not fit", "provider", p.name, "from", r.RemoteAddr)
-			return nil, &lastro.Error{Code: lastro.EDenied, ID: "L0243", Msg: "the signature of this delivery does not fit",
-				Hint: "both sides must have the same secret: lastro secret set " + SecretOf(p.name)}
+			return nil, h.unsigned(r, p)
 		}
 		if d.ID == "" || len(d.ID) > 200 {
 			d.ID = string(d.Digest)
@@ -104,6 +108,13 @@ func (h *handler) webhook(p provider) func(*http.Request) (any, error) {
 		// Recorded last: a delivery that failed half-way may come again, and its causes are the same.
 		return taken, h.Triggers.Deliver(r.Context(), d)
 	}
+}
+
+// unsigned refuses a delivery of nobody knows whom.
+func (h *handler) unsigned(r *http.Request, p provider) error {
+	h.Log.WarnContext(r.Context(), "a webhook whose signature does not fit", "provider", p.name, "from", r.RemoteAddr)
+	return &lastro.Error{Code: lastro.EDenied, ID: "L0243", Msg: "the signature of this delivery does not fit",
+		Hint: "both sides must have the same secret: lastro secret set " + SecretOf(p.name)}
 }
 
 func (h *handler) take(ctx context.Context, told heard) (Taken, error) {

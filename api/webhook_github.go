@@ -14,14 +14,14 @@ import (
 
 // github: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 // and https://docs.github.com/en/webhooks/webhook-events-and-payloads
-var github = provider{name: "github", event: "X-GitHub-Event", read: readGitHub,
+var github = provider{name: "github", event: "X-GitHub-Event", signs: []string{"X-Hub-Signature-256"}, read: readGitHub,
 	verify: func(head http.Header, body []byte, secret string, _ time.Time) (string, bool) {
 		signature, ok := strings.CutPrefix(head.Get("X-Hub-Signature-256"), "sha256=")
 		return head.Get("X-GitHub-Delivery"), ok && signed(signature, body, secret)
 	}}
 
 // gitea: https://docs.gitea.com/usage/webhooks; Forgejo signs and sends alike.
-var gitea = provider{name: "gitea", event: "X-Gitea-Event", read: readGitHub,
+var gitea = provider{name: "gitea", event: "X-Gitea-Event", signs: []string{"X-Gitea-Signature"}, read: readGitHub,
 	verify: func(head http.Header, body []byte, secret string, _ time.Time) (string, bool) {
 		return head.Get("X-Gitea-Delivery"), signed(head.Get("X-Gitea-Signature"), body, secret)
 	}}

@@ -21,7 +21,7 @@ import (
 // .../webhook_events/. A hook with a signing token (GitLab 18 and later) signs
 // ID, time and body as the Standard Webhooks specification says; one with a
 // secret token sends the token itself.
-var gitlab = provider{name: "gitlab", event: "X-Gitlab-Event", read: readGitLab, verify: verifyGitLab}
+var gitlab = provider{name: "gitlab", event: "X-Gitlab-Event", signs: []string{"X-Gitlab-Token", "Webhook-Signature"}, read: readGitLab, verify: verifyGitLab}
 
 // standardPrefix begins a signing token of Standard Webhooks; the key follows in base64.
 const standardPrefix = "whsec_"

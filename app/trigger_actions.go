@@ -17,7 +17,6 @@ import (
 
 // What the routes of triggers take and answer, for commands that call them.
 type (
-	Triggers    = api.TriggersDocument
 	Taken       = api.Taken
 	PushRequest = api.PushRequest
 )
@@ -99,7 +98,7 @@ func (d triggerDoor) Decide(ctx context.Context, id string, yes bool, why string
 }
 
 // Triggers implements api.Triggers.
-func (d triggerDoor) Triggers(ctx context.Context) (api.TriggersDocument, error) {
+func (d triggerDoor) Triggers(ctx context.Context) (trigger.Overview, error) {
 	return d.s.house.TriggersNow(ctx)
 }
 
@@ -115,8 +114,8 @@ func (h *House) Causes(ctx context.Context, f trigger.Filter) ([]trigger.Cause, 
 
 // TriggersNow says what starts runs of the project in force, when the next tick
 // comes, and what the last cause of each was.
-func (h *House) TriggersNow(ctx context.Context) (api.TriggersDocument, error) {
-	out := api.TriggersDocument{Triggers: []api.TriggerSummary{}}
+func (h *House) TriggersNow(ctx context.Context) (trigger.Overview, error) {
+	out := trigger.Overview{Triggers: []trigger.Summary{}}
 	p := h.Project()
 	if p == nil {
 		return out, nil
@@ -134,7 +133,7 @@ func (h *House) TriggersNow(ctx context.Context) (api.TriggersDocument, error) {
 	}
 	whatever := func(trigger.Cause) bool { return true }
 	add := func(kind trigger.Kind, detail string) {
-		out.Triggers = append(out.Triggers, api.TriggerSummary{Kind: kind, Detail: detail, Last: last(kind, whatever)})
+		out.Triggers = append(out.Triggers, trigger.Summary{Kind: kind, Detail: detail, Last: last(kind, whatever)})
 	}
 	t := p.Trigger
 	if t.WatchesGit() {
@@ -155,19 +154,19 @@ func (h *House) TriggersNow(ctx context.Context) (api.TriggersDocument, error) {
 	}
 	for _, s := range t.Schedules {
 		text := s.String()
-		row := api.TriggerSummary{Kind: trigger.KindSchedule, Detail: text, Last: last(trigger.KindSchedule, func(c trigger.Cause) bool { return c.Detail["schedule"] == text })}
+		row := trigger.Summary{Kind: trigger.KindSchedule, Detail: text, Last: last(trigger.KindSchedule, func(c trigger.Cause) bool { return c.Detail["schedule"] == text })}
 		if next := s.Next(h.Clock.Now()); !next.IsZero() {
 			row.Next = &next
 		}
 		out.Triggers = append(out.Triggers, row)
 	}
 	for _, name := range t.Data {
-		out.Triggers = append(out.Triggers, api.TriggerSummary{Kind: trigger.KindData, Detail: "dataset " + name.Name,
+		out.Triggers = append(out.Triggers, trigger.Summary{Kind: trigger.KindData, Detail: "dataset " + name.Name,
 			Last: last(trigger.KindData, func(c trigger.Cause) bool { return c.Detail["dataset"] == name.Name })})
 	}
 	for _, kind := range []trigger.Kind{trigger.KindAlert, trigger.KindAPI} {
 		if c := last(kind, whatever); c != nil {
-			out.Triggers = append(out.Triggers, api.TriggerSummary{Kind: kind, Last: c})
+			out.Triggers = append(out.Triggers, trigger.Summary{Kind: kind, Last: c})
 		}
 	}
 	for _, c := range recent {

@@ -36,7 +36,7 @@ Runs are started by a server only: lastro up.`
 }
 
 func (c *triggerLsCmd) Run(env *Env) error {
-	var doc app.Triggers
+	var doc trigger.Overview
 	var list struct {
 		Causes []trigger.Cause `json:"causes"`
 	}
@@ -63,7 +63,7 @@ func (c *triggerLsCmd) Run(env *Env) error {
 	return nil
 }
 
-func (c *triggerLsCmd) print(env *Env, doc app.Triggers, causes []trigger.Cause) {
+func (c *triggerLsCmd) print(env *Env, doc trigger.Overview, causes []trigger.Cause) {
 	if doc.Repository != "" {
 		env.say("watching %s", doc.Repository)
 	}

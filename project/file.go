@@ -28,7 +28,7 @@ type File struct {
 	Include     List[Text]        `yaml:"include" later:"*" doc:"other files that continue this one"`
 	Python      *PythonNode       `yaml:"python" doc:"Python of the steps: a version, or {version, lock}; lastro makes the environment from requirements.txt"`
 	Image       Text              `yaml:"image" later:"*" doc:"container image of the steps"`
-	On          *OnNode           `yaml:"on" doc:"what starts a run when a server is up: pushes, pull requests, tags, times, new data; a person always may" default:"manual: true"`
+	On          *OnNode           `yaml:"on" doc:"what starts a run when a server is up: pushes, pull requests, tags, times, new data; people may unless manual is false" default:"manual: true"`
 	Params      Params            `yaml:"params" doc:"values that steps use as ${{ params.NAME }}: an object, or a YAML file"`
 	Secrets     List[Text]        `yaml:"secrets" doc:"names of secrets that steps may ask for; values are set with lastro secret set"`
 	Env         Map[Text]         `yaml:"env" later:"*" doc:"environment variables of every step"`

@@ -456,7 +456,11 @@ func (a *attempt) end(ctx context.Context, res Result, err error) {
 	a.hide()
 	s.EndedAt = a.r.e.o.Clock.Now()
 	a.room.free() // what is left is waiting for the disk
-	if a.w.complete(*s) {
+	recorded := a.w.complete(*s)
+	if a.job != nil && !s.State.OK() && (!recorded || s.Error != nil && s.Error.ID == "L0410") {
+		a.r.work.remove(a.job.Dir) // on a full disk room is worth more than what a failed step left
+	}
+	if recorded {
 		a.tidy(ctx)
 	}
 }

@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -81,4 +84,58 @@ model:
 	// Back to a file: nothing of the other is in it.
 	f.ok(0, "run", "--db", ".lastro/lastro.db").has(t, "run #1 succeeded")
 	f.ok(0, "ls").has(t, "#1")
+}
+
+// TestServerOnPostgres: a server whose state is in PostgreSQL takes a run, is
+// killed, and the next one goes on with it.
+func TestServerOnPostgres(t *testing.T) {
+	t.Parallel()
+	target := storetest.Postgres(t)
+	notes := t.TempDir()
+	f := newFolder(t, map[string]string{"lastro.yaml": chain(notes, 3, "1")})
+	address := filepath.Join(f.dir, ".lastro", "run", "up.json")
+	up := func(args ...string) running {
+		_ = os.Remove(address)
+		r := f.start(append([]string{"up", "--listen", "127.0.0.1:0", "--endpoints", "127.0.0.1:0"}, args...)...)
+		for range 600 {
+			if _, err := os.Stat(address); err == nil {
+				return r
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		_ = r.Process.Kill()
+		t.Fatalf("no server: %s", f.finish(r).stderr)
+		return r
+	}
+	first := up("--db", target)
+	run := f.start("run")
+	for range 600 {
+		if count(t, filepath.Join(notes, "count-s1")) > 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	_ = first.Process.Kill()
+	f.finish(first)
+	f.finish(run)  // it has lost its server
+	second := up() // the state directory remembers the database
+	for range 600 {
+		if runs := f.runs(); len(runs) == 1 && runs[0].State == "succeeded" {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if runs := f.runs(); len(runs) != 1 || runs[0].State != "succeeded" {
+		t.Errorf("runs: %v, want one, succeeded", runs)
+	}
+	for i := range 3 {
+		if n := count(t, fmt.Sprintf("%s/count-s%d", notes, i)); n != 1 {
+			t.Errorf("step s%d was started %d times, want once", i, n)
+		}
+	}
+	f.ok(0, "run").has(t, "3 of 3 steps from the cache")
+	_ = second.Process.Signal(syscall.SIGTERM)
+	if r := f.finish(second); r.code != 0 {
+		t.Errorf("lastro up after SIGTERM: %d %s", r.code, r.stderr)
+	}
 }

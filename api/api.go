@@ -39,6 +39,9 @@ type Actions interface {
 	CancelBecause(ctx context.Context, number int64, by lastro.Actor, why string) error
 	// RetryRun lets an ended run go on: what did not end well is tried again.
 	RetryRun(ctx context.Context, number int64, by lastro.Actor) error
+	// ReproduceRun does a run again from its record, without the cache, and
+	// returns the number of the run that does it; nothing is registered.
+	ReproduceRun(ctx context.Context, number int64, by lastro.Actor) (int64, error)
 	Release(ctx context.Context, environment, model string, version int, by lastro.Actor, why string) (deploy.Release, deploy.Rollout, error)
 	Rollback(ctx context.Context, environment, reason string, by lastro.Actor) (deploy.Release, error)
 	Waive(ctx context.Context, r gate.WaiveRequest) (gate.Waiver, error)
@@ -105,6 +108,7 @@ func Routes(d Deps) []auth.Route {
 		route("GET "+v+"/runs/{run}", auth.ReadRuns, h.showRun),
 		route("POST "+v+"/runs/{run}/cancel", auth.WriteRuns, h.cancelRun),
 		route("POST "+v+"/runs/{run}/retry", auth.WriteRuns, h.retryRun),
+		route("POST "+v+"/runs/{run}/reproduce", auth.WriteRuns, h.reproduceRun),
 		route("GET "+v+"/runs/{run}/log", auth.ReadRuns, h.readLog),
 		route("GET "+v+"/models", auth.ReadRegistry, h.listModels),
 		route("GET "+v+"/models/{model}", auth.ReadRegistry, h.showModel),

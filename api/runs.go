@@ -90,6 +90,15 @@ func (h *handler) retryRun(r *http.Request) (any, error) {
 	return map[string]any{"run": n}, h.Actions.RetryRun(r.Context(), n, actor(r))
 }
 
+func (h *handler) reproduceRun(r *http.Request) (any, error) {
+	n, err := number(r, "run")
+	if err != nil {
+		return nil, err
+	}
+	again, err := h.Actions.ReproduceRun(r.Context(), n, actor(r))
+	return map[string]any{"run": again}, err
+}
+
 // readLog answers ?step=train&cell=2&attempt=1&offset=4096 with the text from
 // there and the offset after it; text is "" when there is nothing more yet.
 func (h *handler) readLog(r *http.Request) (any, error) {

@@ -43,6 +43,7 @@ type followed struct {
 	run     int64
 	project *project.Project
 	actor   lastro.Actor
+	tidy    func() // to be called once the run has ended; nil = nothing is to be done
 }
 
 func newServer(h *House, url string) *server {
@@ -75,7 +76,7 @@ func (s *server) submit(ctx context.Context, req RunRequest) (int64, error) {
 		return 0, err
 	}
 	s.setBusy(run.Number, true)
-	s.queue <- followed{run.Number, w.project, req.Actor}
+	s.queue <- followed{run: run.Number, project: w.project, actor: req.Actor}
 	return run.Number, nil
 }
 
@@ -148,6 +149,9 @@ func (s *server) runLoop(ctx context.Context) error {
 // conclude waits for the end of a run and does what follows from it.
 func (s *server) conclude(ctx context.Context, f followed) {
 	defer s.setBusy(f.run, false)
+	if f.tidy != nil {
+		defer f.tidy()
+	}
 	h := s.house
 	run, err := h.engine().Wait(ctx, f.run)
 	for err != nil {
@@ -218,7 +222,7 @@ func (s *server) RetryRun(ctx context.Context, number int64, by lastro.Actor) er
 		return err
 	}
 	s.setBusy(number, true)
-	s.queue <- followed{number, w.project, run.Actor}
+	s.queue <- followed{run: number, project: w.project, actor: run.Actor}
 	return nil
 }
 

@@ -189,7 +189,7 @@ func (s *server) resume(ctx context.Context) error {
 			continue
 		}
 		s.setBusy(run.Number, true)
-		s.queue <- followed{run.Number, w.project, run.Actor}
+		s.queue <- followed{run: run.Number, project: w.project, actor: run.Actor}
 	}
 	return nil
 }

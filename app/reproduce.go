@@ -51,20 +51,47 @@ type Divergence struct {
 // lock, without the cache, and compares the artifacts. Nothing is registered or
 // deployed, and no other run takes its results from the cache.
 func (h *House) Reproduce(ctx context.Context, number int64, actor lastro.Actor, obs pipeline.Observer, notes func(string)) (Reproduction, RunResult, error) {
-	rep := Reproduction{Of: number}
-	old, rows, err := h.recordOf(ctx, number)
+	run, tidy, err := h.again(ctx, number, actor, obs, notes)
 	if err != nil {
-		return rep, RunResult{}, err
+		return Reproduction{Of: number}, RunResult{}, err
+	}
+	defer tidy()
+	run, err = h.working(ctx, func() (pipeline.Run, error) { return h.waitOrCancel(ctx, run.Number) })
+	out := RunResult{Run: run}
+	if err != nil {
+		return Reproduction{Of: number}, out, err
+	}
+	if out.Steps, err = h.Runs.StepRuns(ctx, run.Number); err != nil {
+		return Reproduction{Of: number}, out, err
+	}
+	rep, err := h.Compare(ctx, number, run.Number)
+	return rep, out, err
+}
+
+// again submits the run that does another one again. tidy removes what it
+// needs and must be called once it has ended.
+func (h *House) again(ctx context.Context, number int64, actor lastro.Actor, obs pipeline.Observer, notes func(string)) (run pipeline.Run, tidy func(), err error) {
+	old, _, err := h.recordOf(ctx, number)
+	if err != nil {
+		return run, nil, err
 	}
 	dir, err := os.MkdirTemp(h.Paths.Work(), "reproduce-")
 	if err != nil {
-		return rep, RunResult{}, diskError(err)
+		return run, nil, diskError(err)
 	}
-	shell := Shell{Root: dir}
-	defer shell.Close()
+	tidy = func() {
+		if err := (&Shell{Root: dir}).Close(); err != nil {
+			h.Log.Warn("a folder was left behind", "dir", dir, "err", err)
+		}
+	}
+	defer func() {
+		if err != nil {
+			tidy()
+		}
+	}()
 	shop, err := h.shopIn(ctx, old, filepath.Join(dir, "tree"), notes)
 	if err != nil {
-		return rep, RunResult{}, err
+		return run, nil, err
 	}
 	shop.Secrets = h.secretsFor(!old.Options.Untrusted)
 	options := old.Options
@@ -76,21 +103,43 @@ func (h *House) Reproduce(ctx context.Context, number int64, actor lastro.Actor,
 	event["reproduces"] = number
 	p, err := h.engine().Plan(ctx, shop, old.Spec, pipeline.PlanOptions{RunOptions: options, Git: old.Git, Event: event, Actor: actor, Keep: []string{"**"}})
 	if err != nil {
-		return rep, RunResult{}, err
+		return run, nil, err
 	}
-	run, err := h.engine().Submit(ctx, p, obs)
-	if err == nil {
-		run, err = h.working(ctx, func() (pipeline.Run, error) { return h.waitOrCancel(ctx, run.Number) })
-	}
-	out := RunResult{Run: run}
+	run, err = h.engine().Submit(ctx, p, obs)
+	return run, tidy, err
+}
+
+// Compare compares what two runs of the same plan made.
+func (h *House) Compare(ctx context.Context, of, number int64) (Reproduction, error) {
+	rep := Reproduction{Of: of, Run: number}
+	run, err := h.Runs.Run(ctx, number)
 	if err != nil {
-		return rep, out, err
+		return rep, err
 	}
-	if out.Steps, err = h.Runs.StepRuns(ctx, run.Number); err != nil {
-		return rep, out, err
+	rep.State = run.State
+	then, err := h.Runs.StepRuns(ctx, of)
+	if err != nil {
+		return rep, err
 	}
-	rep.Run, rep.State = run.Number, run.State
-	return rep, out, h.compareRuns(ctx, &rep, order(p), rows, out.Steps)
+	now, err := h.Runs.StepRuns(ctx, number)
+	if err != nil {
+		return rep, err
+	}
+	return rep, h.compareRuns(ctx, &rep, inOrder(run.Spec), then, now)
+}
+
+// ReproduceRun implements api.Actions: it submits the run and returns its number.
+func (s *server) ReproduceRun(ctx context.Context, number int64, by lastro.Actor) (int64, error) {
+	h := s.house
+	h.running.Lock()
+	defer h.running.Unlock()
+	run, tidy, err := h.again(ctx, number, by, nil, func(line string) { h.Log.Info("preparing", "line", line) })
+	if err != nil {
+		return 0, err
+	}
+	s.setBusy(run.Number, true)
+	s.queue <- followed{run: run.Number, project: h.Project(), actor: by, tidy: tidy}
+	return run.Number, nil
 }
 
 // recordOf returns a run that can be done again, with its steps. A run that
@@ -124,11 +173,33 @@ func (h *House) recordOf(ctx context.Context, number int64) (pipeline.Run, []pip
 	return run, rows, nil
 }
 
-// order are the names of a plan's steps, each after what it needs.
-func order(p *pipeline.Plan) []string {
-	names := make([]string, len(p.Steps))
-	for i, s := range p.Steps {
-		names[i] = s.Spec.Name
+// inOrder are the names of the steps, each after what it needs, in the order of
+// the file where possible.
+func inOrder(spec pipeline.Spec) []string {
+	byName := map[string]pipeline.StepSpec{}
+	for _, s := range spec.Steps {
+		byName[s.Name] = s
+	}
+	var names []string
+	done := map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		if done[name] {
+			return
+		}
+		done[name] = true
+		for _, n := range byName[name].Needs {
+			visit(n)
+		}
+		for _, in := range byName[name].Inputs {
+			if in.Step != "" {
+				visit(in.Step)
+			}
+		}
+		names = append(names, name)
+	}
+	for _, s := range spec.Steps {
+		visit(s.Name)
 	}
 	return names
 }

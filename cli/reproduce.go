@@ -35,7 +35,7 @@ func (c *reproduceCmd) Run(env *Env) error {
 		return err
 	}
 	if server, ok := app.Connect(env.paths()); ok {
-		return &lastro.Error{Code: lastro.EConflict, ID: "L0680", Msg: "a run is reproduced by this command itself, and the server at " + server.URL() + " holds the project", Hint: "stop the server, reproduce, start it again"}
+		return c.remotely(env, server, number)
 	}
 	p, err := env.project()
 	if err != nil {
@@ -54,6 +54,30 @@ func (c *reproduceCmd) Run(env *Env) error {
 			return err
 		}
 		return c.finish(env, rep, out, time.Since(started))
+	})
+}
+
+// remotely lets the server do the run again, and compares here.
+func (c *reproduceCmd) remotely(env *Env, server *app.Client, number int64) error {
+	var again struct {
+		Run int64 `json:"run"`
+	}
+	if err := server.Post(env.Ctx, fmt.Sprintf("/runs/%d/reproduce", number), nil, &again); err != nil {
+		return err
+	}
+	show := newProgress(env)
+	started := time.Now()
+	doc, err := followRun(env, server, again.Run, show)
+	show.close()
+	if err != nil {
+		return err
+	}
+	return env.reading(func(h *app.House) error {
+		rep, err := h.Compare(env.Ctx, number, again.Run)
+		if err != nil {
+			return err
+		}
+		return c.finish(env, rep, doc.result(), time.Since(started))
 	})
 }
 

@@ -5,9 +5,7 @@ package app
 import (
 	"context"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -82,50 +80,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// pollGit compares branches and tags with what was seen last. The first look
-// starts nothing: the commits were there before anybody watched.
+// pollGit looks at branches and tags once.
 func (h *House) pollGit(ctx context.Context, p *project.Project) error {
 	r, err := h.repository()
 	if err != nil {
 		return err
 	}
-	now, err := r.Refs(ctx)
+	refs, err := r.Refs(ctx)
 	if err != nil {
 		return err
 	}
-	t := h.triggers(p)
-	const began = "git watched"
-	since, err := t.Store().Mark(ctx, p.Name, began)
-	if err != nil {
-		return err
-	}
-	for _, ref := range slices.Sorted(maps.Keys(now)) {
-		if err := h.pollRef(ctx, p, t, trigger.Change{Ref: ref, After: now[ref], Actor: lastro.System("git")}, since == ""); err != nil {
-			return err
-		}
-	}
-	if since == "" {
-		_, err = t.Store().Advance(ctx, p.Name, began, "", r.String(), nil)
-	}
-	return err
-}
-
-// pollRef records a change of one ref. The cause comes before the mark: after a
-// crash between them the change is found again, and its cause with it.
-func (h *House) pollRef(ctx context.Context, p *project.Project, t *trigger.Service, c trigger.Change, first bool) error {
-	name := "git " + c.Ref
-	seen, err := t.Store().Mark(ctx, p.Name, name)
-	if err != nil || seen == c.After {
-		return err
-	}
-	c.Before = seen
-	if !first {
-		if _, _, _, err := t.Changed(ctx, p.Trigger, c); err != nil {
-			return err
-		}
-	}
-	_, err = t.Store().Advance(ctx, p.Name, name, seen, c.After, nil)
-	return err
+	return h.triggers(p).Looked(ctx, p.Trigger, refs)
 }
 
 // requestOfChange brings the commits of a change here and fills in what its run

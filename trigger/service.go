@@ -53,13 +53,15 @@ func (s *Service) Changed(ctx context.Context, spec Spec, c Change) (cause Cause
 	if why != "" {
 		return Cause{}, false, why, nil
 	}
-	cause, added, err = s.Record(ctx, Cause{Key: changeKey(c), Kind: kind, Actor: c.Actor, Ref: c.Ref, Commit: c.After, Before: c.Before, Detail: detail("author", c.Author)})
+	cause, added, err = s.Record(ctx, causeOfChange(kind, c))
 	return cause, added, "", err
 }
 
-// changeKey names a push by ref and commit, so that a poll, a hook and a
+// causeOfChange names a push by ref and commit, so that a look, a hook and a
 // webhook that see the same push find the same cause.
-func changeKey(c Change) string { return "push " + c.Ref + " " + c.After }
+func causeOfChange(kind Kind, c Change) Cause {
+	return Cause{Key: "push " + c.Ref + " " + c.After, Kind: kind, Actor: c.Actor, Ref: c.Ref, Commit: c.After, Before: c.Before, Detail: detail("author", c.Author)}
+}
 
 // detail makes a map of the texts that are not empty.
 func detail(pairs ...string) map[string]any {

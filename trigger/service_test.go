@@ -187,6 +187,38 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// TestLooked: changes between two looks, seen by two servers.
+func TestLooked(t *testing.T) {
+	h := newHouse(t, "2026-11-23T10:00:00Z")
+	other := open(t, h.path, h.at)
+	spec := trigger.Spec{Push: &trigger.Push{Branches: []string{"main", "x"}}, Tag: &trigger.Tag{Names: []string{"v*"}}}
+	look := func(refs map[string]string, want ...string) {
+		t.Helper()
+		for _, server := range []*house{h, other, h} {
+			if err := server.Looked(t.Context(), spec, refs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := h.dispatch()
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("runs of %q, want %q", got, want)
+		}
+	}
+	c := strings.Repeat("c", 40)
+	look(map[string]string{"refs/heads/main": a, "refs/heads/wip": a, "refs/tags/v1": a})
+	look(map[string]string{"refs/heads/main": b, "refs/heads/wip": b, "refs/tags/v1": a}, "push refs/heads/main "+b)
+	look(map[string]string{"refs/heads/main": b, "refs/heads/x": b, "refs/tags/v1": a, "refs/tags/v2": b, "refs/tags/nightly": b}, "push refs/heads/x "+b, "push refs/tags/v2 "+b)
+	look(map[string]string{"refs/heads/x": b})
+	look(map[string]string{"refs/heads/main": a, "refs/heads/x": b}, "push refs/heads/main "+a)
+	// Back to a commit that has had its run.
+	look(map[string]string{"refs/heads/main": b, "refs/heads/x": b})
+	look(map[string]string{"refs/heads/main": c, "refs/heads/x": b}, "push refs/heads/main "+c)
+	if last, err := h.Store().CauseOf(t.Context(), "p", "push refs/heads/main "+c); err != nil || last.Before != b || last.Commit != c || last.Actor != "system:git" {
+		t.Errorf("the last cause is %+v, %v", last, err)
+	}
+}
+
 func TestWanted(t *testing.T) {
 	spec := trigger.Spec{Push: &trigger.Push{Paths: []string{"src/**", "*.yaml", "!src/**/*.md"}}}
 	push := trigger.Cause{Kind: trigger.KindPush}

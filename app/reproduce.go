@@ -243,7 +243,7 @@ func (h *House) compareSteps(ctx context.Context, rep *Reproduction, was, is pip
 		}
 		d := &Divergence{Step: was.Step, Cell: was.Cell, Artifact: a.Name, From: a.Digest, FromSize: a.Size}
 		if !made {
-			d.Where = fmt.Sprintf("it was not made: the step %s", was2(is))
+			d.Where = fmt.Sprintf("it was not made: the step %s", endedAs(is))
 		} else {
 			d.To, d.ToSize = b.Digest, b.Size
 			var err error
@@ -256,6 +256,7 @@ func (h *House) compareSteps(ctx context.Context, rep *Reproduction, was, is pip
 	return nil
 }
 
+// title is train or train[2].
 func title(s pipeline.StepRun) string {
 	if s.Cell == 0 {
 		return s.Step
@@ -263,7 +264,8 @@ func title(s pipeline.StepRun) string {
 	return fmt.Sprintf("%s[%d]", s.Step, s.Cell)
 }
 
-func was2(s pipeline.StepRun) string {
+// endedAs says how a step ended and why.
+func endedAs(s pipeline.StepRun) string {
 	text := was(s.State)
 	if s.Reason != "" {
 		text += ": " + s.Reason

@@ -99,7 +99,7 @@ func whyCells(run pipeline.Run, name string, cells []pipeline.StepRun) lineage.W
 	if n := len(cells) - maxCells; n > 0 {
 		w.Lines = append(w.Lines, lineage.Reason{Kind: "step", Text: fmt.Sprintf("… and %d more", n)})
 	}
-	w.Next = []string{fmt.Sprintf("lastro why %s[%d]   one of them, ingredient by ingredient", name, cells[0].Cell)}
+	w.Next = []string{fmt.Sprintf("lastro why '%s[%d]'   one of them, ingredient by ingredient", name, cells[0].Cell)}
 	return w
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"lastro/app"
-	"lastro/pipeline"
 )
 
 type retryCmd struct {
@@ -113,11 +112,4 @@ func goOnRemotely(env *Env, server *app.Client, number int64, command string) er
 		env.note("the server at %s carries it out", server.URL())
 	}
 	return followToEnd(env, server, number)
-}
-
-// interruptible are the ends of a run that its next command goes on with.
-func interruptible(env *Env, run pipeline.Run) {
-	if run.Number != 0 {
-		env.note("run #%d has not ended; go on with: lastro resume %d", run.Number, run.Number)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"lastro"
 	"lastro/app"
 	"lastro/pipeline"
 )
@@ -113,7 +114,11 @@ func draining(env *Env, h *app.House, f func(*Env) (app.RunResult, error)) (app.
 		}
 		env.note("%s", drainLine(h.Busy()))
 		go func() {
-			if h.Drain(ctx) == nil {
+			if h.Drain(ctx) != nil {
+				return
+			}
+			// When it was the last step the run has ended, and is decided on.
+			if _, err := h.Unfinished(ctx, 0); !lastro.Is(err, lastro.ENotFound) {
 				cancel(pipeline.ErrDetach)
 			}
 		}()
@@ -130,7 +135,9 @@ func draining(env *Env, h *app.House, f func(*Env) (app.RunResult, error)) (app.
 	defer env.sig.asked(nil)
 	out, err := f(&inner)
 	if errors.Is(err, pipeline.ErrDetach) {
-		interruptible(env, out.Run)
+		if n := out.Run.Number; n != 0 {
+			env.note("run #%d has not ended; go on with: lastro resume %d", n, n)
+		}
 		return out, reported{context.Canceled}
 	}
 	return out, err

@@ -28,7 +28,8 @@ type server struct {
 	url   string
 	queue chan followed
 
-	starting sync.Mutex // the run of one cause is started at a time
+	// The run of one cause is started at a time, and of one of git.
+	starting, startingGit sync.Mutex
 
 	mu   sync.Mutex
 	busy map[int64]bool    // runs that are under way, or being decided on

@@ -45,7 +45,9 @@ func (h *House) triggers(p *project.Project) *trigger.Service {
 
 // triggerLoops look for causes and start their runs.
 func (s *server) triggerLoops() []func(context.Context) error {
-	return []func(context.Context) error{s.scheduleLoop, s.gitLoop, s.dataLoop, s.dispatchLoop}
+	return []func(context.Context) error{s.scheduleLoop, s.gitLoop, s.dataLoop,
+		func(ctx context.Context) error { return s.dispatchLoop(ctx, "causes", false) },
+		func(ctx context.Context) error { return s.dispatchLoop(ctx, "causes of git", true) }}
 }
 
 func (s *server) scheduleLoop(ctx context.Context) error {
@@ -58,12 +60,12 @@ func (s *server) scheduleLoop(ctx context.Context) error {
 	})
 }
 
-// dispatchLoop starts the runs of causes that wait for one. Where it was told
-// of a cause it looks at once, and now and then for what another server, or
-// this one before a crash, has recorded.
-func (s *server) dispatchLoop(ctx context.Context) error {
+// dispatchLoop starts the runs of causes that wait for one, also of those that
+// another server, or this one before a crash, has recorded. Those of git have a
+// loop of their own: a repository that does not answer holds nothing else up.
+func (s *server) dispatchLoop(ctx context.Context, what string, git bool) error {
 	next := map[string]time.Time{} // when a cause is tried again, by ID
-	return s.every(ctx, time.Second, 30*time.Second, "causes", func(ctx context.Context) error {
+	return s.every(ctx, time.Second, 30*time.Second, what, func(ctx context.Context) error {
 		p := s.house.Project()
 		if p == nil {
 			return nil
@@ -73,7 +75,7 @@ func (s *server) dispatchLoop(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if now := time.Now(); next[c.ID].After(now) {
+			if ofGit(c) != git || next[c.ID].After(time.Now()) {
 				continue
 			}
 			if _, err := s.start(ctx, p, c); err != nil && ctx.Err() == nil {
@@ -94,8 +96,12 @@ func jittered(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
 // start starts the run of a pending cause and returns its number; 0 when none
 // is to start. What goes wrong is noted with the cause.
 func (s *server) start(ctx context.Context, p *project.Project, c trigger.Cause) (int64, error) {
-	s.starting.Lock()
-	defer s.starting.Unlock()
+	turn := &s.starting
+	if ofGit(c) {
+		turn = &s.startingGit
+	}
+	turn.Lock()
+	defer turn.Unlock()
 	t := s.house.triggers(p)
 	c, err := t.Store().Cause(ctx, p.Name, c.ID)
 	if err != nil || c.State != trigger.Pending {
@@ -131,13 +137,18 @@ func final(c trigger.Cause, err error) bool {
 	return c.Kind == trigger.KindAPI
 }
 
+// ofGit reports whether a cause names a commit that may have to be fetched.
+func ofGit(c trigger.Cause) bool {
+	return c.Kind == trigger.KindPush || c.Kind == trigger.KindTag || c.Kind == trigger.KindPullRequest
+}
+
 // startNow submits the run of a cause. skip says why none is to start.
 func (s *server) startNow(ctx context.Context, p *project.Project, c trigger.Cause) (run int64, skip string, err error) {
 	req, err := requestOfCause(c)
 	if err != nil {
 		return 0, "", err
 	}
-	if c.Kind == trigger.KindPush || c.Kind == trigger.KindTag || c.Kind == trigger.KindPullRequest {
+	if ofGit(c) {
 		if req, skip, err = s.house.requestOfChange(ctx, p, c, req); skip != "" || err != nil {
 			return 0, skip, err
 		}

@@ -200,7 +200,7 @@ const keepDeliveries = 90 * 24 * time.Hour
 // person who has a run done again (event.again) gets one more run of its cause.
 func startCause(ctx context.Context, tx *Tx, r pipeline.Run) error {
 	key, _ := r.Event["cause"].(string)
-	if key == "" {
+	if _, copied := r.Event["reproduces"]; key == "" || copied { // a reproduction says what the first run was started by
 		return nil
 	}
 	if again, _ := r.Event["again"].(bool); again {

@@ -73,6 +73,14 @@ func testCauses(t *testing.T, db *store.DB) {
 	if moved, err := s.Move(ctx, trigger.Cause{Project: "p", Key: "push 3", State: trigger.Failed}, trigger.Started); err != nil || moved {
 		t.Errorf("a cause with a run was moved: %v", err)
 	}
+	copied := c.Event()
+	copied["reproduces"] = c.Run
+	if _, err := startRun(ctx, db, copied); err != nil {
+		t.Errorf("a reproduction: %v", err)
+	}
+	if now, err := s.CauseOf(ctx, "p", "push 3"); err != nil || now.Run != c.Run {
+		t.Errorf("the reproduction took the cause over: %+v, %v", now, err)
+	}
 	again := c.Event()
 	again["again"] = true
 	if n, err := startRun(ctx, db, again); err != nil || n == c.Run {

@@ -198,7 +198,7 @@ func TestVerdicts(t *testing.T) {
 	slow := shell("slow", "sleep 30")
 	slow.Timeout = 200 * time.Millisecond
 	steps := []pipeline.StepSpec{shell("exit", "echo the reason; exit 3"), shell("missing", "no-such-program"), shell("pipe", "false | cat"), shell("unset", "echo $NOT_SET"),
-		shell("killed", "kill -9 $$"), slow, {Name: "program", Kind: "run", Argv: []string{"no-such-program"}}}
+		shell("killed", "kill -9 $$"), slow, shell("wide", "head -c 65536 /dev/zero | tr '\\0' x; echo; exit 4"), {Name: "program", Kind: "run", Argv: []string{"no-such-program"}}}
 	r, got := h.must(t, pipeline.Spec{Project: "demo", Steps: steps})
 	if r.State != pipeline.Failed {
 		t.Errorf("run %s", r.State)
@@ -212,6 +212,9 @@ func TestVerdicts(t *testing.T) {
 	}
 	if n := got["exit"].Error.Notes; !slices.Equal(n, []string{"the reason"}) {
 		t.Errorf("notes %q", n)
+	}
+	if n := got["wide"].Error.Notes; len(n) != 1 || len(n[0]) > 400 || !strings.Contains(n[0], "more characters") {
+		t.Errorf("a line of 64 KiB: %.500q", n)
 	}
 	if left, err := h.exec.List(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("the executor remembers %v, %v", left, err)

@@ -55,7 +55,7 @@ func verdict(j *pipeline.Job, e exec.Exit) error {
 		err.Code, err.Msg = lastro.EErrored, "stopped: "+e.Detail
 	default:
 		how.Reason = pipeline.RetryLost
-		return &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: "lost: " + e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: how}
+		return &lastro.Error{Code: lastro.EErrored, ID: "L0309", Msg: e.String(), Hint: "the machine or the supervisor went away; run the same command again", Err: how}
 	}
 	if j.Strict {
 		err.Notes = append(err.Notes, refusals(err.Notes)...)
@@ -117,7 +117,11 @@ var codes = map[int]string{
 // tailBytes is how much of a log's end is searched for its last lines.
 const tailBytes = 16 << 10
 
-// tail returns the last lines of a log that are not blank.
+// tailRunes is the most that an error shows of one line: a line of 64 KiB, or
+// of binary output, would push everything else off the screen.
+const tailRunes = 300
+
+// tail returns the last lines of a log that are not blank, long ones shortened.
 func tail(path string, n int) []string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -136,8 +140,16 @@ func tail(path string, n int) []string {
 	var lines []string
 	for line := range bytes.Lines(raw) {
 		if text := strings.TrimRight(string(line), "\r\n\t "); text != "" {
-			lines = append(lines, strings.ToValidUTF8(text, "?"))
+			lines = append(lines, shorten(strings.ToValidUTF8(text, "?"), tailRunes))
 		}
 	}
 	return lines[max(0, len(lines)-n):]
+}
+
+// shorten keeps the first n runes of a text, and says that there is more.
+func shorten(text string, n int) string {
+	if runes := []rune(text); len(runes) > n {
+		return string(runes[:n]) + fmt.Sprintf(" … (%d more characters)", len(runes)-n)
+	}
+	return text
 }

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -60,6 +61,17 @@ func datasetPath(spec data.Spec) string {
 	return spec.Source
 }
 
+// atDataset gives an error about a file of a dataset the dataset's place.
+func atDataset(spec data.Spec, err error) error {
+	e, ok := errors.AsType[*lastro.Error](err)
+	if !ok || e.Pos != (lastro.Pos{}) {
+		return err
+	}
+	placed := *e
+	placed.Pos, placed.Msg = spec.Pos, fmt.Sprintf("dataset %q: in %s: %s", spec.Name, spec.Source, e.Msg)
+	return &placed
+}
+
 // snapshot stores a dataset's files and records the version when it is new.
 func (h *House) snapshot(ctx context.Context, spec data.Spec) (data.Version, error) {
 	full := filepath.Join(h.Paths.Project, filepath.FromSlash(spec.Source))
@@ -76,7 +88,7 @@ func (h *House) snapshot(ctx context.Context, spec data.Spec) (data.Version, err
 		v.Digest, v.Bytes, err = h.Blobs.PutFile(ctx, full, h.known)
 	}
 	if err != nil {
-		return v, err
+		return v, atDataset(spec, err)
 	}
 	if known, err := h.DataStore.Version(ctx, spec.Name, v.Digest); err == nil {
 		return known, nil

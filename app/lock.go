@@ -70,7 +70,15 @@ func flock(f *os.File) error {
 func heldError(h Holder) error {
 	return &lastro.Error{Code: lastro.EConflict, ID: "L0402",
 		Msg:  fmt.Sprintf("another lastro works on this project: `lastro %s`, process %d, since %s", h.Command, h.PID, h.Since.Local().Format("15:04:05")),
-		Hint: fmt.Sprintf("wait until it ends, or end it: kill %d", h.PID)}
+		Hint: h.end()}
+}
+
+// end is how people get past a holder.
+func (h Holder) end() string {
+	if h.Command == "run" {
+		return "wait until it ends (lastro logs -f), or end it: lastro cancel"
+	}
+	return fmt.Sprintf("wait until it ends, or end it: kill %d", h.PID)
 }
 
 func (l *lock) release() { l.f.Close() }

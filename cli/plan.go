@@ -16,7 +16,7 @@ type runChoice struct {
 	From    []string `placeholder:"STEP" help:"These steps and all that follow run even if cached."`
 	NoCache bool     `help:"Everything runs."`
 	Strict  bool     `help:"Steps write to their workspace only, read nothing undeclared and reach no network but tracking."`
-	Param   []string `short:"p" placeholder:"NAME=VALUE" help:"Override a param for this run."`
+	Param   []string `short:"p" sep:"none" placeholder:"NAME=VALUE" help:"Override a param for this run."`
 }
 
 func (c *runChoice) request() (app.RunRequest, error) {

@@ -35,7 +35,7 @@ func (p *Pipeline) Change(ctx context.Context, fn func(pipeline.Tx) error) error
 }
 
 func noPipelineRun(number int64) error {
-	return &lastro.Error{Code: lastro.ENotFound, Msg: fmt.Sprintf("there is no run #%d", number), Hint: "lastro ls runs"}
+	return &lastro.Error{Code: lastro.ENotFound, ID: "L0010", Msg: fmt.Sprintf("there is no run #%d", number), Hint: "lastro ls runs"}
 }
 
 // stepBody is what no query asks for.

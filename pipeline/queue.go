@@ -753,19 +753,31 @@ func worse(a, b State) bool {
 func total(steps []StepProgress) (State, string) {
 	worst := Cached
 	var bad []string
+	more := 0
 	for _, s := range steps {
 		if worse(s.State, worst) {
 			worst = s.State
 		}
 		if s.State == Failed || s.State == Errored {
-			bad = append(bad, fmt.Sprintf("step %s %s: %s", s.Step, s.State, s.Reason))
+			if len(bad) == mostReasons {
+				more++
+				continue
+			}
+			bad = append(bad, fmt.Sprintf("step %s %s: %s", s.Step, s.State, strings.TrimPrefix(s.Reason, fmt.Sprintf("step %q: ", s.Step))))
 		}
 	}
 	if worst.OK() || worst == Skipped {
 		return Succeeded, ""
 	}
+	if more > 0 {
+		bad = append(bad, fmt.Sprintf("and %d more", more))
+	}
 	return worst, strings.Join(bad, "; ")
 }
+
+// mostReasons is how many steps' reasons stand in that of a run: a matrix may
+// fail in ten thousand cells, each of which keeps its own.
+const mostReasons = 3
 
 func verb(s State) string {
 	if s == Skipped || s == Cancelled {

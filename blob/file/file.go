@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -160,10 +161,13 @@ func absent(d lastro.Digest) error {
 		Hint: "run the step that made it again: lastro run --no-cache"}
 }
 
-// at names the file of a tree in an error.
+// at names the file of a tree in an error that does not begin with it already.
 func at(path string, err error) error {
 	var e *lastro.Error
 	if errors.As(err, &e) {
+		if strings.HasPrefix(e.Msg, path+" ") {
+			return err
+		}
 		named := *e
 		named.Msg = path + ": " + e.Msg
 		return &named

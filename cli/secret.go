@@ -57,7 +57,7 @@ func (c *secretSetCmd) Run(env *Env) error {
 			return env.printJSON(s)
 		}
 		env.say("%s %s is set (version %d)", env.Out.style("succeeded", "✓"), s.Name, s.Version)
-		if s.Version == 1 {
+		if s.Version == 1 && !strings.HasPrefix(s.Name, "WEBHOOK_") { // those are the server's, not a step's
 			env.say("\nNext\n  in lastro.yaml, at the top and at the steps that need it:  secrets: [%s]", s.Name)
 		}
 		return nil

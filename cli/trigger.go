@@ -41,7 +41,8 @@ func (c *triggerLsCmd) Run(env *Env) error {
 		Causes []trigger.Cause `json:"causes"`
 	}
 	var err error
-	if server, ok := app.Connect(env.paths()); ok { // it knows which repository it watches
+	server, up := app.Connect(env.paths())
+	if up { // it knows which repository it watches
 		if err = server.Get(env.Ctx, "/triggers", &doc); err == nil {
 			err = server.Get(env.Ctx, fmt.Sprintf("/causes?limit=%d", c.Limit), &list)
 		}
@@ -58,6 +59,10 @@ func (c *triggerLsCmd) Run(env *Env) error {
 	}
 	if env.JSON {
 		return env.printJSON(map[string]any{"repository": doc.Repository, "triggers": doc.Triggers, "causes": append([]trigger.Cause{}, list.Causes...)})
+	}
+	if !up && len(doc.Triggers) > 0 {
+		env.note("no server is up, so nothing starts a run now: lastro up")
+		doc.Repository = "" // nobody watches it, and the next server may be told another
 	}
 	c.print(env, doc, list.Causes)
 	return nil

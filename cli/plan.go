@@ -15,7 +15,7 @@ type runChoice struct {
 	Only    []string `placeholder:"STEP" help:"Only these steps and what they need."`
 	From    []string `placeholder:"STEP" help:"These steps and all that follow run even if cached."`
 	NoCache bool     `help:"Everything runs."`
-	Strict  bool     `help:"Steps write to their workspace only, read nothing undeclared and reach no network but tracking."`
+	Strict  bool     `help:"Steps write to their workspace only, see nothing of the project that they do not declare and reach no network but tracking."`
 	Param   []string `short:"p" sep:"none" placeholder:"NAME=VALUE" help:"Override a param for this run."`
 }
 

@@ -29,7 +29,7 @@ func (*runCmd) Help() string {
   lastro run --from evaluate    evaluate and what follows once more
   lastro run --only train       train and what it needs, nothing that follows
   lastro run --watch            again after each save
-  lastro run --strict --no-cache    everything once more, and nothing undeclared is read or written
+  lastro run --strict --no-cache    everything once more, with nothing of the project that is not declared
 
 Ctrl-C cancels the run. SIGTERM starts nothing new, waits for the steps that run, and leaves the rest to lastro resume.
 

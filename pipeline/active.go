@@ -43,13 +43,17 @@ func newActive(e *Engine, r Run, p *Plan, obs Observer) *active {
 func (e *Engine) activate(ctx context.Context, number int64) (*active, error) {
 	e.opening.Lock()
 	defer e.opening.Unlock()
-	if a := e.at(number); a != nil {
-		return a, nil
+	known := e.at(number)
+	if known != nil && known.ctx.Err() == nil {
+		return known, nil
 	}
 	r, err := e.o.Store.Run(ctx, number)
 	if err != nil {
 		return nil, err
 	}
+	if known != nil && r.Stop != "" {
+		return known, nil
+	} // else another engine ended it after it was cancelled, and it is tried again
 	shop, err := e.open(ctx, r)
 	if err != nil {
 		return nil, err
@@ -59,12 +63,17 @@ func (e *Engine) activate(ctx context.Context, number int64) (*active, error) {
 		return nil, err
 	}
 	a := newActive(e, r, p, nil)
-	if r.Stop != "" {
-		a.stop(errors.New(r.Stop))
-	}
 	e.mu.Lock()
 	e.active[number] = a
 	e.mu.Unlock()
+	// Asked last: who cancels it from here on finds it above.
+	stopping, err := e.o.Store.Stopping(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if why, ok := stopping[number]; ok {
+		a.stop(errors.New(why))
+	}
 	return a, nil
 }
 

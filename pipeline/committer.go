@@ -3,8 +3,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"sync"
 )
 
@@ -79,8 +82,18 @@ func (c *committer) loop() {
 				more = false
 			}
 		}
+		slices.SortStableFunc(batch, func(a, b report) int { return cmp.Compare(a.order(), b.order()) })
 		c.write(batch)
 	}
+}
+
+// order is the one in which every engine locks what it writes, so that two of
+// them do not wait for each other: runs by number, then what is claimed.
+func (r report) order() int64 {
+	if r.claim > 0 {
+		return math.MaxInt64
+	}
+	return r.row.Run
 }
 
 // write commits a batch. When that fails each report is tried alone, so that

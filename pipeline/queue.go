@@ -88,6 +88,9 @@ func (q *Queue) graph(ctx context.Context, run int64) (graph, error) {
 		return g, err
 	}
 	g = graphOf(r.Spec)
+	if r.State.Ended() {
+		return g, nil // nobody would forget it
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.graphs[run] = g
@@ -238,6 +241,7 @@ func (q *Queue) Note(ctx context.Context, engine string, s StepRun) error {
 }
 
 func note(ctx context.Context, tx Tx, engine string, s StepRun) error {
+	s.Reason = storable(s.Reason)
 	mine, err := tx.Note(ctx, engine, s)
 	if err == nil && !mine {
 		return ErrFenced
@@ -258,6 +262,7 @@ func (q *Queue) Complete(ctx context.Context, engine string, s StepRun) (Changed
 }
 
 func (q *Queue) complete(ctx context.Context, tx Tx, engine string, s StepRun, out *Changed) error {
+	s.Reason = storable(s.Reason)
 	g, err := q.graph(ctx, s.Run)
 	if err != nil {
 		return err
@@ -273,6 +278,12 @@ func (q *Queue) complete(ctx context.Context, tx Tx, engine string, s StepRun, o
 	out.step(s)
 	a := &advance{q: q, tx: tx, g: g, p: p, now: q.clock.Now(), out: out}
 	return a.ended(ctx, s)
+}
+
+// storable is a text that every database takes: PostgreSQL refuses zero bytes
+// and what is not UTF-8, and a step may put either into the name of a file.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // advance is what follows from the end of cells of one run, within one transaction.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,8 +75,12 @@ func (e *Engine) ended(run int64) bool {
 	return lastro.Is(err, lastro.ENotFound) || (err == nil && r.State.Ended())
 }
 
-// finish waits for the cells, which ctx has told to let go.
+// finish waits for the cells, which ctx has told to let go, or to stop when
+// others have taken them over.
 func (w *worker) finish(err error) {
+	if errors.Is(err, ErrFenced) {
+		w.stop(ErrFenced)
+	}
 	w.stop(ErrDetach)
 	w.cells.Wait()
 	w.commit.close()
@@ -112,11 +118,17 @@ func (w *worker) loop() error {
 }
 
 // ticks is the poll's channel while somebody may have news without waking this
-// engine; an idle one of its own store sleeps.
+// engine, or a run of before a restart waits for its back-off; an idle engine of
+// its own store sleeps.
 func (w *worker) ticks(poll *time.Ticker) <-chan time.Time {
 	w.e.mu.Lock()
-	defer w.e.mu.Unlock()
-	if w.e.o.Store.Shared() || len(w.e.active) > 0 {
+	active := len(w.e.active)
+	w.e.mu.Unlock()
+	if w.e.o.Store.Shared() || active > 0 {
+		return poll.C
+	}
+	left, err := w.e.o.Store.Runs(w.ctx, RunFilter{Unfinished: true, Limit: 1})
+	if err != nil || len(left) > 0 {
 		return poll.C
 	}
 	return nil
@@ -252,6 +264,32 @@ func (w *worker) watch() {
 	l := &lookout{seen: map[string]sighting{}}
 	w.cells.Go(func() { w.every(w.e.o.Lease/3, func() { w.look(l) }) })
 	w.cells.Go(func() { w.every(time.Second, w.stops) })
+	over := map[int64]bool{}
+	w.cells.Go(func() { w.every(w.e.o.Lease/3, func() { over = w.retireEnded(over) }) })
+}
+
+// retireEnded forgets runs that another engine ended. It returns those that
+// have ended since the last time: their end may be this engine's own, which its
+// observer is just being told of.
+func (w *worker) retireEnded(before map[int64]bool) map[int64]bool {
+	e, over := w.e, map[int64]bool{}
+	e.mu.Lock()
+	runs := slices.Collect(maps.Keys(e.active))
+	e.mu.Unlock()
+	for _, n := range runs {
+		e.opening.Lock() // nobody opens it meanwhile, to try it again
+		r, err := e.o.Store.Run(w.ctx, n)
+		switch {
+		case err != nil || !r.State.Ended():
+		case before[n]:
+			e.q.forget(n)
+			e.retire(r)
+		default:
+			over[n] = true
+		}
+		e.opening.Unlock()
+	}
+	return over
 }
 
 func (w *worker) every(d time.Duration, f func()) {

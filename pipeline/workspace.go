@@ -25,19 +25,20 @@ type workspaces struct {
 	base string // work/
 	dir  string // work/RUN
 
-	once sync.Once
-	err  error
-	old  []string // names of other runs' folders, which failures left
+	once  sync.Once
+	err   error
+	old   []int64 // other runs that were over and left folders
+	ended func(run int64) bool
 }
 
 // newWorkspaces also notes which earlier runs left something; ended tells which
 // runs are over, for several may go on at a time.
 func newWorkspaces(state string, run int64, ended func(run int64) bool) *workspaces {
 	base := filepath.Join(state, "work")
-	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10))}
+	w := &workspaces{base: base, dir: filepath.Join(base, strconv.FormatInt(run, 10)), ended: ended}
 	for _, n := range runFolders(base) {
 		if n < run && ended(n) {
-			w.old = append(w.old, strconv.FormatInt(n, 10))
+			w.old = append(w.old, n)
 		}
 	}
 	return w
@@ -191,19 +192,26 @@ func copyFile(src, dest string) error {
 	return out.Close()
 }
 
-// forgetOld removes what earlier runs kept of a cell that failed.
+// forgetOld removes what earlier runs kept of a cell that failed, unless they
+// are being tried again.
 func (w *workspaces) forgetOld(cell string) {
 	for _, run := range w.old {
-		entries, err := os.ReadDir(filepath.Join(w.base, run))
+		dir := filepath.Join(w.base, strconv.FormatInt(run, 10))
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			continue
 		}
-		for _, e := range entries {
-			if rest, ok := strings.CutPrefix(e.Name(), cell+"-"); ok && isNumber(rest) {
-				w.remove(filepath.Join(w.base, run, e.Name()))
-			}
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+			rest, ok := strings.CutPrefix(e.Name(), cell+"-")
+			return !ok || !isNumber(rest)
+		})
+		if len(entries) == 0 || !w.ended(run) {
+			continue
 		}
-		_ = os.Remove(filepath.Join(w.base, run)) // only when it is empty
+		for _, e := range entries {
+			w.remove(filepath.Join(dir, e.Name()))
+		}
+		_ = os.Remove(dir) // only when it is empty
 	}
 }
 

@@ -166,7 +166,7 @@ func (h *House) madeOf(ctx context.Context, run, _, _ string) (mlflow.Ingredient
 func (h *House) admitSteps() error {
 	file := filepath.Join(h.Paths.State, "steps.key")
 	key, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(key) < 32 { // cut short by a crash, it would sign for everybody
 		key = []byte(rand.Text() + rand.Text())
 		err = os.WriteFile(file, key, 0o600)
 	}

@@ -213,7 +213,7 @@ func TestVerdicts(t *testing.T) {
 	if n := got["exit"].Error.Notes; !slices.Equal(n, []string{"the reason"}) {
 		t.Errorf("notes %q", n)
 	}
-	if n := got["wide"].Error.Notes; len(n) != 1 || len(n[0]) > 400 || !strings.Contains(n[0], "more characters") {
+	if n := got["wide"].Error.Notes; len(n) != 1 || len(n[0]) > 400 || !strings.Contains(n[0], "(shortened)") {
 		t.Errorf("a line of 64 KiB: %.500q", n)
 	}
 	if left, err := h.exec.List(t.Context()); err != nil || len(left) != 0 {

@@ -146,10 +146,11 @@ func tail(path string, n int) []string {
 	return lines[max(0, len(lines)-n):]
 }
 
-// shorten keeps the first n runes of a text, and says that there is more.
+// shorten keeps the first n runes of a text, and says that there was more. How
+// much nobody knows: only the end of a log is read.
 func shorten(text string, n int) string {
 	if runes := []rune(text); len(runes) > n {
-		return string(runes[:n]) + fmt.Sprintf(" … (%d more characters)", len(runes)-n)
+		return string(runes[:n]) + " … (shortened)"
 	}
 	return text
 }

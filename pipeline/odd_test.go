@@ -4,6 +4,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -200,5 +201,46 @@ func TestReasonIsText(t *testing.T) {
 	const want = "no\uFFFD \uFFFD file"
 	if got := steps["train"].Reason; got != want || r.Reason != "step train failed: "+want {
 		t.Errorf("%q, run %q", got, r.Reason)
+	}
+}
+
+// failing is a store that refuses to write while it is told to.
+type failing struct {
+	pipeline.Store
+	now atomic.Bool
+}
+
+func (f *failing) Change(ctx context.Context, fn func(pipeline.Tx) error) error {
+	if f.now.Load() {
+		return errFault
+	}
+	return f.Store.Change(ctx, fn)
+}
+
+// TestTroubleLetsGo: when the end of one step cannot be recorded, the engine
+// stops with that error and lets go of the others: they are not stopped.
+func TestTroubleLetsGo(t *testing.T) {
+	b := newBench(t)
+	s := &failing{Store: b.store}
+	b.o.Store, b.o.Parallel = s, 2
+	b.e = pipeline.NewEngine(b.o)
+	begun, cause := make(chan bool), make(chan error, 1)
+	b.do("train", func(ctx context.Context, _ *pipeline.Job) (pipeline.Result, error) {
+		begun <- true
+		<-ctx.Done()
+		cause <- context.Cause(ctx)
+		return pipeline.Result{}, context.Cause(ctx)
+	})
+	b.do("split", func(context.Context, *pipeline.Job) (pipeline.Result, error) {
+		<-begun
+		s.now.Store(true)
+		return pipeline.Result{}, nil
+	})
+	b.submit(b.e, pipeline.Spec{Project: "demo", Steps: []pipeline.StepSpec{step("train", nil), step("split", nil)}})
+	if err := b.e.Work(t.Context()); !errors.Is(err, errFault) {
+		t.Errorf("the engine ended with %v", err)
+	}
+	if err := <-cause; !errors.Is(err, pipeline.ErrDetach) {
+		t.Errorf("the other step was told %v, want ErrDetach", err)
 	}
 }

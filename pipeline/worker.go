@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lastro"
@@ -24,6 +25,8 @@ type worker struct {
 	cells  sync.WaitGroup
 	gone   chan struct{} // closed when it works no more
 	err    error         // why it stopped by itself; set before gone is closed
+
+	trouble atomic.Pointer[error] // what kept it from recording
 }
 
 // Work joins those that carry out the queue, goes on with what an engine of the
@@ -84,6 +87,9 @@ func (w *worker) finish(err error) {
 	w.stop(ErrDetach)
 	w.cells.Wait()
 	w.commit.close()
+	if trouble := w.trouble.Load(); err == nil && trouble != nil {
+		err = *trouble
+	}
 	if cause := context.Cause(w.ctx); err == nil && !errors.Is(cause, ErrDetach) && w.ctx.Err() != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
@@ -220,7 +226,8 @@ func (w *worker) complete(s StepRun) bool {
 	if errors.Is(err, ErrFenced) {
 		w.e.o.Log.Warn("the end of a step came too late: another engine has it", "step", s.Ref(), "attempt", s.Attempt)
 	} else if err != nil {
-		w.stop(err)
+		w.trouble.CompareAndSwap(nil, &err)
+		w.stop(ErrDetach) // what else runs goes on, and is found when recording is possible again
 	}
 	return err == nil
 }

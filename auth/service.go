@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"lastro"
@@ -14,12 +15,14 @@ import (
 type Service struct {
 	store Store
 	clock lastro.Clock
-	steps Steps
+	steps atomic.Pointer[Steps]
 }
 
 // NewService returns the service over s.
 func NewService(s Store, c lastro.Clock) *Service {
-	return &Service{store: s, clock: c, steps: anyStep()}
+	out := &Service{store: s, clock: c}
+	out.AdmitSteps(anyStep())
+	return out
 }
 
 // User is a person. Name is what approvals and events show ("user:ana").

@@ -35,7 +35,7 @@ type Steps struct {
 
 // AdmitSteps lets the tokens of steps in that st says are good. Without it they
 // are good until they expire or the process ends.
-func (s *Service) AdmitSteps(st Steps) { s.steps = st }
+func (s *Service) AdmitSteps(st Steps) { s.steps.Store(&st) }
 
 func anyStep() Steps {
 	key := make([]byte, 32)
@@ -63,7 +63,7 @@ func (s *Service) IssueStepToken(run, step, cell string, ttl time.Duration) (sec
 }
 
 func (s *Service) signature(text string) string {
-	mac := hmac.New(sha256.New, s.steps.Key)
+	mac := hmac.New(sha256.New, s.steps.Load().Key)
 	mac.Write([]byte("lastro step token\x00" + text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
@@ -79,7 +79,7 @@ func (s *Service) authenticateStep(ctx context.Context, secret string) (Identity
 	if err != nil || json.Unmarshal(raw, &claim) != nil || s.clock.Now().Unix() >= claim.Expires {
 		return Identity{}, unknown()
 	}
-	running, err := s.steps.Running(ctx, claim.Run, claim.Step, claim.Cell)
+	running, err := s.steps.Load().Running(ctx, claim.Run, claim.Step, claim.Cell)
 	if err != nil {
 		return Identity{}, err
 	}

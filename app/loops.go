@@ -189,7 +189,11 @@ func (s *server) resume(ctx context.Context) error {
 			continue
 		}
 		s.setBusy(run.Number, true)
-		s.queue <- followed{run: run.Number, project: w.project, actor: run.Actor}
+		select {
+		case s.queue <- followed{run: run.Number, project: w.project, actor: run.Actor}:
+		case <-ctx.Done(): // nobody takes it any more
+			return nil
+		}
 	}
 	return nil
 }

@@ -79,14 +79,14 @@ func (h *House) again(ctx context.Context, number int64, actor lastro.Actor, obs
 	if err != nil {
 		return run, nil, diskError(err)
 	}
-	tidy = func() {
+	remove := func() { // not tidy: a return with an error makes that nil
 		if err := (&Shell{Root: dir}).Close(); err != nil {
 			h.Log.Warn("a folder was left behind", "dir", dir, "err", err)
 		}
 	}
 	defer func() {
 		if err != nil {
-			tidy()
+			remove()
 		}
 	}()
 	shop, err := h.shopIn(ctx, old, filepath.Join(dir, "tree"), notes)
@@ -106,7 +106,7 @@ func (h *House) again(ctx context.Context, number int64, actor lastro.Actor, obs
 		return run, nil, err
 	}
 	run, err = h.engine().Submit(ctx, p, obs)
-	return run, tidy, err
+	return run, remove, err
 }
 
 // Compare compares what two runs of the same plan made.

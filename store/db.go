@@ -211,31 +211,44 @@ func (t *Tx) patience(ctx context.Context) context.Context {
 
 // Query reads rows outside any transaction.
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := db.read().rows(ctx, query, args)
-	for range readAgain {
-		if !isLost(err) || ctx.Err() != nil {
-			break
-		}
+	var rows *sql.Rows
+	err := db.again(ctx, func() (err error) {
 		rows, err = db.read().rows(ctx, query, args)
-	}
+		return err
+	})
 	return rows, storageError(err)
 }
 
 // QueryRow reads one row outside any transaction.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	row := db.read().row(ctx, query, args)
-	for range readAgain {
-		if !isLost(row.Err()) || ctx.Err() != nil {
-			break
-		}
+	var row *sql.Row
+	_ = db.again(ctx, func() error {
 		row = db.read().row(ctx, query, args)
-	}
+		return row.Err()
+	})
 	return row
 }
 
-// readAgain is how often a read is repeated that lost its connection, which is
-// safe: often enough to get past every dead connection of the pool.
-const readAgain = postgresReaders + 1
+// again repeats a read that lost its connection, which is safe: at once as
+// often as the pool may hold dead connections, then until the server is back.
+func (db *DB) again(ctx context.Context, read func() error) error {
+	err := read()
+	if !isLost(err) {
+		return err
+	}
+	deadline := time.Now().Add(reconnectFor)
+	for n := 0; isLost(err) && ctx.Err() == nil && time.Now().Before(deadline); n++ {
+		if n > postgresReaders {
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		err = read()
+	}
+	return err
+}
 
 func (db *DB) read() runner { return runner{db.dialect, db.reader, db.reads} }
 

@@ -112,7 +112,7 @@ const tries = `
 	try remove 'rm -rf $STORE/blob && ! test -e $STORE/blob'
 	try remount 'mount -o remount,rw,bind $STORE && echo x >> $STORE/blob'
 	try around 'for p in /proc/[0-9]*; do cat $p/root$ROOT/data.csv && exit 0; done; exit 1'
-	try device 'head -c 1 $(findmnt -no SOURCE / | grep ^/dev)'
+	try device 'dev=$(findmnt -no SOURCE / | grep ^/dev) && head -c 1 "$dev"'
 	try signal 'kill -0 '$LASTRO_SUPERVISOR
 	true`
 

@@ -170,9 +170,9 @@ func changeOf(ref, before, after string, by lastro.Actor, author string) (heard,
 // CheckChange refuses names that no repository has, before git ever sees them.
 func CheckChange(c trigger.Change) error {
 	switch {
-	case !trigger.IsRef(c.Ref):
+	case !lastro.IsRef(c.Ref):
 		return lastro.Errorf(lastro.EInvalid, "%.100q is not the full name of a branch or tag", c.Ref)
-	case c.After != "" && !trigger.IsCommit(c.After), c.Before != "" && !trigger.IsCommit(c.Before):
+	case c.After != "" && !lastro.IsCommit(c.After), c.Before != "" && !lastro.IsCommit(c.Before):
 		return lastro.Errorf(lastro.EInvalid, "%.100q or %.100q is not a commit", c.Before, c.After)
 	}
 	return nil
@@ -183,9 +183,9 @@ func checkProposal(p trigger.Proposal) (heard, error) {
 	switch {
 	case p.Number < 1:
 		return heard{}, lastro.Errorf(lastro.EInvalid, "the pull request has no number")
-	case !trigger.IsCommit(p.Head):
+	case !lastro.IsCommit(p.Head):
 		return heard{}, lastro.Errorf(lastro.EInvalid, "%.100q is not a commit", p.Head)
-	case !trigger.IsRef("refs/heads/" + p.Base):
+	case !lastro.IsRef("refs/heads/" + p.Base):
 		return heard{}, lastro.Errorf(lastro.EInvalid, "%.100q is not the name of a branch", p.Base)
 	}
 	return heard{proposal: &p}, nil

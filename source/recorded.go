@@ -49,24 +49,40 @@ func (r *Recorded) Select(_ context.Context, under string, globs, exclude []stri
 // Copy writes selected files below dest, executable where they were recorded
 // so. A file that is not there is EErrored; contents are not compared.
 func (r *Recorded) Copy(ctx context.Context, files map[string]string, dest string) error {
+	return eachPlace(ctx, files, dest, func(f, to, content string) error {
+		err := copyFile(filepath.Join(r.dir, filepath.FromSlash(f)), to, content)
+		if errors.Is(err, fs.ErrNotExist) {
+			return &lastro.Error{Code: lastro.EErrored, ID: "L0156", Msg: fmt.Sprintf("the recorded code of this run lacks %s", f),
+				Hint: "start a new run: lastro run", Err: err}
+		}
+		return inCopy(f, err)
+	})
+}
+
+// eachPlace calls write for each file of the tree with the path below dest
+// where it goes, whose folder is there.
+func eachPlace(ctx context.Context, files map[string]string, dest string, write func(f, to, content string) error) error {
 	folders := map[string]bool{}
 	for f, content := range files {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		to, err := place(dest, f, folders)
+		if err == nil {
+			err = write(f, to, content)
+		}
 		if err != nil {
 			return err
 		}
-		if err := copyFile(filepath.Join(r.dir, filepath.FromSlash(f)), to, content); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return &lastro.Error{Code: lastro.EErrored, ID: "L0156", Msg: fmt.Sprintf("the recorded code of this run lacks %s", f),
-					Hint: "start a new run: lastro run", Err: err}
-			}
-			return fmt.Errorf("copy %s: %w", f, err)
-		}
 	}
 	return nil
+}
+
+func inCopy(f string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("copy %s: %w", f, err)
 }
 
 // place returns where a file of the tree goes below dest and makes its folder;

@@ -120,7 +120,7 @@ func (r Repository) Refs(ctx context.Context) (map[string]string, error) {
 	refs := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		commit, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if ok && isCommit(commit) {
+		if ok && lastro.IsCommit(commit) {
 			refs[strings.TrimSuffix(name, "^{}")] = commit // the peeled line follows the tag's own
 		}
 	}
@@ -155,7 +155,7 @@ func (r Repository) Fetch(ctx context.Context, refs ...string) error {
 	}
 	args := []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--force", "--", r.url}
 	for _, ref := range refs {
-		if !isRef(ref) {
+		if !lastro.IsRef(ref) {
 			return lastro.Errorf(lastro.EInvalid, "%q is not the name of a ref", ref)
 		}
 		args = append(args, "+"+ref+":refs/seen/"+strings.TrimPrefix(ref, "refs/"))
@@ -178,7 +178,7 @@ func (r Repository) make(ctx context.Context) error {
 
 // Has reports whether a commit is here.
 func (r Repository) Has(ctx context.Context, commit string) bool {
-	if _, err := os.Stat(r.dir); err != nil || !isCommit(commit) {
+	if _, err := os.Stat(r.dir); err != nil || !lastro.IsCommit(commit) {
 		return false
 	}
 	_, err := git(ctx, r.dir, "cat-file", "-e", commit+"^{commit}")
@@ -188,7 +188,7 @@ func (r Repository) Has(ctx context.Context, commit string) bool {
 // Changed lists the files, by path from the repository's root, that differ
 // between two commits that are here. Both names of a renamed file are in it.
 func (r Repository) Changed(ctx context.Context, before, after string) ([]string, error) {
-	if !isCommit(before) || !isCommit(after) {
+	if !lastro.IsCommit(before) || !lastro.IsCommit(after) {
 		return nil, lastro.Errorf(lastro.EInvalid, "%q or %q is not a commit", before, after)
 	}
 	out, err := git(ctx, r.dir, "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", before, after, "--")
@@ -206,7 +206,7 @@ func (r Repository) Changed(ctx context.Context, before, after string) ([]string
 
 // Parent returns where two commits have parted; "" when they have nothing in common.
 func (r Repository) Parent(ctx context.Context, a, b string) string {
-	if !isCommit(a) || !isCommit(b) {
+	if !lastro.IsCommit(a) || !lastro.IsCommit(b) {
 		return ""
 	}
 	out, err := git(ctx, r.dir, "merge-base", a, b)
@@ -218,7 +218,7 @@ func (r Repository) Parent(ctx context.Context, a, b string) string {
 
 // Author returns "Name <mail>" of a commit that is here.
 func (r Repository) Author(ctx context.Context, commit string) (string, error) {
-	if !isCommit(commit) {
+	if !lastro.IsCommit(commit) {
 		return "", lastro.Errorf(lastro.EInvalid, "%q is not a commit", commit)
 	}
 	out, err := git(ctx, r.dir, "show", "-s", "--format=%an <%ae>", commit, "--")
@@ -228,7 +228,7 @@ func (r Repository) Author(ctx context.Context, commit string) (string, error) {
 // Resolve returns the commit of a branch as it was fetched last, or as it is here.
 func (r Repository) Resolve(ctx context.Context, branch string) (string, error) {
 	ref := "refs/heads/" + branch
-	if !isRef(ref) {
+	if !lastro.IsRef(ref) {
 		return "", lastro.Errorf(lastro.EInvalid, "%q is not the name of a branch", branch)
 	}
 	if r.url != "" {
@@ -249,28 +249,4 @@ func (r Repository) Checkout(ctx context.Context, commit, dest string) error {
 // RemoveCheckout removes what Checkout made.
 func (r Repository) RemoveCheckout(ctx context.Context, dest string) error {
 	return RemoveCheckout(ctx, r.dir, dest)
-}
-
-func isCommit(s string) bool {
-	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// isRef reports whether s is a full name that git allows for a ref (git help
-// check-ref-format), so that a name from outside is safe as an argument.
-func isRef(s string) bool {
-	if !strings.HasPrefix(s, "refs/") || len(s) > 4096 || strings.ContainsAny(s, " ~^:?*[\\\x7f") ||
-		strings.Contains(s, "..") || strings.Contains(s, "@{") || strings.Contains(s, "//") || strings.HasSuffix(s, "/") || strings.HasSuffix(s, ".") {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c < 0x20 {
-			return false
-		}
-	}
-	for part := range strings.SplitSeq(s, "/") {
-		if strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {
-			return false
-		}
-	}
-	return strings.Count(s, "/") >= 2
 }

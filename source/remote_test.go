@@ -120,12 +120,12 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	for _, ref := range []string{"main", "--upload-pack=touch", "refs/heads/../x", "refs/heads/a b", "refs/heads/x:refs/heads/main", "refs/heads/*", "refs/heads/a\nb", "refs/heads/x.lock", "refs/heads/", "refs/x", "refs/heads/@{u}"} {
-		if isRef(ref) {
+		if lastro.IsRef(ref) {
 			t.Errorf("isRef(%q) is true", ref)
 		}
 	}
 	for _, ref := range []string{"refs/heads/main", "refs/heads/-x", "refs/heads/$(touch)", "refs/heads/ção", "refs/pull/12/head"} {
-		if !isRef(ref) {
+		if !lastro.IsRef(ref) {
 			t.Errorf("isRef(%q) is false", ref)
 		}
 	}

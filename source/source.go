@@ -307,20 +307,9 @@ func contentOf(d lastro.Digest, mode fs.FileMode) string {
 // Copy writes selected files below dest. A file that has changed since Select
 // is EConflict: what runs must be what was digested.
 func (t *Tree) Copy(ctx context.Context, files map[string]string, dest string) error {
-	folders := map[string]bool{}
-	for f, content := range files {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		to, err := place(dest, f, folders)
-		if err != nil {
-			return err
-		}
-		if err := copyChecked(filepath.Join(t.Root, filepath.FromSlash(f)), to, content); err != nil {
-			return fmt.Errorf("copy %s: %w", f, err)
-		}
-	}
-	return nil
+	return eachPlace(ctx, files, dest, func(f, to, content string) error {
+		return inCopy(f, copyChecked(filepath.Join(t.Root, filepath.FromSlash(f)), to, content))
+	})
 }
 
 func copyChecked(from, to, content string) error {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package trigger
+package lastro
 
 import "strings"
 
-// IsCommit reports whether s is the full name of a commit.
+// IsCommit reports whether s is the full name of a commit of git: 40 or 64 lower-case hexadecimal digits.
 func IsCommit(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }

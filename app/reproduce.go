@@ -93,7 +93,6 @@ func (h *House) again(ctx context.Context, number int64, actor lastro.Actor, obs
 	if err != nil {
 		return run, nil, err
 	}
-	shop.Secrets = h.secretsFor(!old.Options.Untrusted)
 	options := old.Options
 	options.NoCache, options.Scope = true, reproducing
 	event := maps.Clone(old.Event) // steps may read it

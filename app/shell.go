@@ -69,9 +69,8 @@ func (h *House) furnish(ctx context.Context, s *Shell, run pipeline.Run, secrets
 	if err != nil {
 		return err
 	}
-	shop.Secrets = noSecrets{}
-	if secrets {
-		shop.Secrets = h.secretsFor(!run.Options.Untrusted)
+	if !secrets {
+		shop.Secrets = noSecrets{}
 	}
 	j, err := h.engine().Reopen(ctx, shop, run, s.Row, s.Root, secrets)
 	if err != nil {
@@ -110,7 +109,7 @@ func (h *House) shopIn(ctx context.Context, run pipeline.Run, dir string, notes 
 	if err != nil {
 		return nil, err
 	}
-	return h.shop(p, dir, source.NewRecorded(files, dir), recordedData{datasets{h: h, project: p, notes: notes}, run.Datasets}, h.runtimes(dir, notes, nil)), nil
+	return h.shop(p, dir, source.NewRecorded(files, dir), recordedData{datasets{h: h, project: p, notes: notes}, run.Datasets}, h.runtimes(dir, notes, nil), !run.Options.Untrusted), nil
 }
 
 // recordedData gives the versions that a run read, from the store.

@@ -72,13 +72,12 @@ func (h *House) workshop(ctx context.Context, req RunRequest) (*workshop, error)
 		return nil, err
 	}
 	// Data is where it is now, also for older code.
-	w.shop = h.shop(w.project, dir, tree, datasets{h: h, project: p, notes: req.Notes}, h.runtimes(dir, req.Notes, req.Working))
-	w.shop.Secrets = h.secretsFor(!req.Untrusted)
+	w.shop = h.shop(w.project, dir, tree, datasets{h: h, project: p, notes: req.Notes}, h.runtimes(dir, req.Notes, req.Working), !req.Untrusted)
 	return w, nil
 }
 
-func (h *House) shop(p *project.Project, dir string, code pipeline.Code, data pipeline.Datasets, python pipeline.Runtimes) *pipeline.Workshop {
-	return &pipeline.Workshop{Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{}, Mask: maskSecrets,
+func (h *House) shop(p *project.Project, dir string, code pipeline.Code, data pipeline.Datasets, python pipeline.Runtimes, trusted bool) *pipeline.Workshop {
+	return &pipeline.Workshop{Secrets: h.secretsFor(trusted), Code: code, Project: dir, Datasets: data, Runtimes: python, Eval: gate.Expressions{}, Mask: maskSecrets,
 		Kinds: step.Kinds(step.Deps{Exec: h.executor(), Store: h.Paths.Blobs(), Hidden: h.hidden(), Data: h.Data, Champions: championOf{h}, Datasets: p, Beside: besideProgram()})}
 }
 
@@ -109,8 +108,7 @@ func (h *House) recorded(ctx context.Context, r pipeline.Run) (*workshop, error)
 		return nil, lastro.Errorf(lastro.ENotFound, "run #%d is of a project that is not here", r.Number)
 	}
 	note := func(line string) { h.Log.Info("preparing", "line", line) }
-	w.shop = h.shop(w.project, dir, source.NewRecorded(r.Code, dir), datasets{h: h, project: w.project}, h.runtimes(dir, note, nil))
-	w.shop.Secrets = h.secretsFor(!r.Options.Untrusted)
+	w.shop = h.shop(w.project, dir, source.NewRecorded(r.Code, dir), datasets{h: h, project: w.project}, h.runtimes(dir, note, nil), !r.Options.Untrusted)
 	return w, nil
 }
 

@@ -63,9 +63,7 @@ func (e *Engine) activate(ctx context.Context, number int64) (*active, error) {
 		return nil, err
 	}
 	a := newActive(e, r, p, nil)
-	e.mu.Lock()
-	e.active[number] = a
-	e.mu.Unlock()
+	e.add(a)
 	// Asked last: who cancels it from here on finds it above.
 	stopping, err := e.o.Store.Stopping(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,9 +134,7 @@ func (e *Engine) Submit(ctx context.Context, p *Plan, obs Observer) (Run, error)
 		e.o.Log.WarnContext(ctx, "the code of a run is brought anew from the store", "run", r.Ref(), "err", err)
 	}
 	a.mine = true
-	e.mu.Lock()
-	e.active[r.Number] = a
-	e.mu.Unlock()
+	e.add(a)
 	e.poke()
 	return r, nil
 }
@@ -209,11 +208,14 @@ func (e *Engine) Wait(ctx context.Context, number int64) (Run, error) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for told := false; ; {
-		run, err := e.o.Store.Run(ctx, number)
-		if err != nil || run.State.Ended() && (told || e.at(number) == nil) {
-			return run, err
+		p, err := e.o.Store.Progress(ctx, number)
+		if err != nil {
+			return Run{}, err
 		}
-		if run.State.Ended() { // committed a moment ago: the observer has yet to hear of its last steps
+		if p.State.Ended() && (told || e.at(number) == nil) {
+			return e.o.Store.Run(ctx, number)
+		}
+		if p.State.Ended() { // committed a moment ago: the observer has yet to hear of its last steps
 			select {
 			case <-ended:
 			case <-gone:
@@ -224,18 +226,22 @@ func (e *Engine) Wait(ctx context.Context, number int64) (Run, error) {
 		}
 		select {
 		case <-ended:
-		case <-ctx.Done():
-			return run, context.Cause(ctx)
-		case <-gone:
-			if w.err != nil {
-				return run, w.err
-			}
-			return run, ErrDetach
+			continue
 		case <-tick.C:
 			if !e.o.Store.Shared() {
 				tick.Stop() // only this process can end it
 			}
+			continue
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-gone:
+			err = cmp.Or(w.err, ErrDetach)
 		}
+		run, rerr := e.o.Store.Run(context.WithoutCancel(ctx), number)
+		if rerr != nil {
+			run = Run{Number: number, State: p.State}
+		}
+		return run, err
 	}
 }
 
@@ -256,10 +262,7 @@ func (e *Engine) Cancel(ctx context.Context, number int64, why string) error {
 		return err
 	}
 	e.notice(changed)
-	e.mu.Lock()
-	a := e.active[number]
-	e.mu.Unlock()
-	if a != nil {
+	if a := e.at(number); a != nil {
 		a.stop(errors.New(why))
 	}
 	return nil
@@ -294,9 +297,7 @@ func (e *Engine) resumable(ctx context.Context, p *Plan) (Run, bool, error) {
 	var found *Run
 	for i := range left {
 		r := &left[i]
-		e.mu.Lock()
-		a := e.active[r.Number]
-		e.mu.Unlock()
+		a := e.at(r.Number)
 		switch {
 		case r.Project != p.Spec.Project || (a != nil && a.mine):
 		case found == nil && r.PlanDigest == p.Digest && r.Stop == "":
@@ -334,9 +335,7 @@ func (e *Engine) abandon(ctx context.Context, r Run) error {
 func (e *Engine) resume(ctx context.Context, r Run, p *Plan, obs Observer) error {
 	a := newActive(e, r, p, obs)
 	a.mine = true
-	e.mu.Lock()
-	e.active[r.Number] = a
-	e.mu.Unlock()
+	e.add(a)
 	err := e.o.Store.Change(ctx, func(tx Tx) error { tx.Emit(runEvent(r, "run.resumed", e.o.Clock.Now())); return nil })
 	if err != nil {
 		return err
@@ -393,6 +392,12 @@ func (e *Engine) at(run int64) *active {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.active[run]
+}
+
+func (e *Engine) add(a *active) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.active[a.run.Number] = a
 }
 
 // retire forgets a run that has ended.

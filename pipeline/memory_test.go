@@ -77,6 +77,10 @@ func (m *memory) Run(_ context.Context, number int64) (pipeline.Run, error) {
 	return r, nil
 }
 
+func (m *memory) Progress(ctx context.Context, number int64) (pipeline.Progress, error) {
+	return memoryTx{&m.state}.Lock(ctx, number)
+}
+
 func (m *memory) Runs(ctx context.Context, f pipeline.RunFilter) (out []pipeline.Run, err error) {
 	for n := int64(len(m.state.runs)); n > 0; n-- {
 		if r, _ := m.Run(ctx, n); !f.Unfinished || !r.State.Ended() {

@@ -20,6 +20,8 @@ type Store interface {
 
 	// Run returns one run; ENotFound.
 	Run(ctx context.Context, number int64) (Run, error)
+	// Progress returns how a run stands, without its plan; ENotFound.
+	Progress(ctx context.Context, number int64) (Progress, error)
 	// Runs lists runs, newest first, without their Code.
 	Runs(ctx context.Context, f RunFilter) ([]Run, error)
 	// StepRuns returns all step runs of a run in the order in which they were

@@ -74,8 +74,8 @@ func (w *worker) work() {
 
 // ended reports whether a run is over, or was never stored.
 func (e *Engine) ended(run int64) bool {
-	r, err := e.o.Store.Run(context.Background(), run)
-	return lastro.Is(err, lastro.ENotFound) || (err == nil && r.State.Ended())
+	p, err := e.o.Store.Progress(context.Background(), run)
+	return lastro.Is(err, lastro.ENotFound) || (err == nil && p.State.Ended())
 }
 
 // finish waits for the cells, which ctx has told to let go, or to stop when
@@ -285,12 +285,12 @@ func (w *worker) retireEnded(before map[int64]bool) map[int64]bool {
 	e.mu.Unlock()
 	for _, n := range runs {
 		e.opening.Lock() // nobody opens it meanwhile, to try it again
-		r, err := e.o.Store.Run(w.ctx, n)
+		p, err := e.o.Store.Progress(w.ctx, n)
 		switch {
-		case err != nil || !r.State.Ended():
+		case err != nil || !p.State.Ended():
 		case before[n]:
 			e.q.forget(n)
-			e.retire(r)
+			e.retire(Run{Number: n, State: p.State, Reason: p.Reason, EndedAt: p.EndedAt})
 		default:
 			over[n] = true
 		}

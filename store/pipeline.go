@@ -128,6 +128,12 @@ func (p *Pipeline) Run(ctx context.Context, number int64) (pipeline.Run, error) 
 	return r, err
 }
 
+// Progress returns how a run stands.
+func (p *Pipeline) Progress(ctx context.Context, number int64) (pipeline.Progress, error) {
+	got, err := scanProgress(number, p.db.QueryRow(ctx, progressColumns, number))
+	return got, storageError(err)
+}
+
 // Runs lists runs, newest first.
 func (p *Pipeline) Runs(ctx context.Context, f pipeline.RunFilter) ([]pipeline.Run, error) {
 	if f.Limit == 0 {

@@ -18,10 +18,15 @@ type pipelineTx struct{ tx *Tx }
 
 // Lock makes transactions on the same run wait for each other.
 func (t pipelineTx) Lock(ctx context.Context, run int64) (pipeline.Progress, error) {
+	return scanProgress(run, t.tx.QueryRow(ctx, progressColumns+` FOR UPDATE`, run))
+}
+
+const progressColumns = `SELECT state, reason, stop, open_steps, ended_at FROM runs WHERE number = ?`
+
+func scanProgress(run int64, row *sql.Row) (pipeline.Progress, error) {
 	p := pipeline.Progress{Run: run}
 	var ended int64
-	err := t.tx.QueryRow(ctx, `SELECT state, reason, stop, open_steps, ended_at FROM runs WHERE number = ? FOR UPDATE`, run).
-		Scan(&p.State, &p.Reason, &p.Stop, &p.Open, &ended)
+	err := row.Scan(&p.State, &p.Reason, &p.Stop, &p.Open, &ended)
 	p.EndedAt = lastro.FromMicros(ended)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, noPipelineRun(run)

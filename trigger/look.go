@@ -32,12 +32,17 @@ func (s *Service) Looked(ctx context.Context, spec Spec, refs map[string]string)
 		if err := json.Unmarshal([]byte(mark), &seen); err != nil {
 			return fmt.Errorf("read what was seen of the repository: %w", err)
 		}
+		recent, err := s.store.Causes(ctx, Filter{Project: s.project, Limit: recentCauses})
+		if err != nil {
+			return err
+		}
 		now := s.clock.Now()
 		for _, ref := range slices.Sorted(maps.Keys(refs)) {
 			c := Change{Ref: ref, Before: seen[ref], After: refs[ref], Actor: lastro.System("git")}
 			if c.Before == c.After {
 				continue
 			}
+			c.Before = toldSince(recent, c)
 			if kind, why := spec.starts(c); why == "" {
 				cause := causeOfChange(kind, c)
 				cause.Project, cause.State, cause.At, cause.SeenAt = s.project, Pending, now, now
@@ -48,4 +53,20 @@ func (s *Service) Looked(ctx context.Context, spec Spec, refs map[string]string)
 	// Where another server was quicker it has recorded the same.
 	_, err = s.store.Advance(ctx, s.project, name, mark, string(next), causes)
 	return err
+}
+
+// recentCauses is how many causes are looked through for pushes that were told.
+const recentCauses = 1000
+
+// toldSince is the commit that the changes of a push count from: a hook or
+// webhook may have told of pushes since the look before, whose changes are not
+// this one's.
+func toldSince(recent []Cause, c Change) string {
+	at := c.Before
+	for _, told := range slices.Backward(recent) { // the oldest first
+		if told.Ref == c.Ref && told.Before == at && told.Before != "" && told.Commit != c.After {
+			at = told.Commit
+		}
+	}
+	return at
 }

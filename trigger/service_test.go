@@ -219,6 +219,27 @@ func TestLooked(t *testing.T) {
 	}
 }
 
+// TestLookedAfterHook: what a hook has told of does not count into the push that
+// the next look finds.
+func TestLookedAfterHook(t *testing.T) {
+	h := newHouse(t, "2026-11-23T10:00:00Z")
+	spec := trigger.Spec{Push: &trigger.Push{Branches: []string{"main"}}}
+	const ref = "refs/heads/main"
+	c := strings.Repeat("c", 40)
+	if err := h.Looked(t.Context(), spec, map[string]string{ref: a}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, why, err := h.Changed(t.Context(), spec, trigger.Change{Ref: ref, Before: a, After: b, Actor: "user:ana"}); err != nil || why != "" {
+		t.Fatal(why, err)
+	}
+	if err := h.Looked(t.Context(), spec, map[string]string{ref: c}); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := h.Store().CauseOf(t.Context(), "p", "push "+ref+" "+c); err != nil || last.Before != b {
+		t.Errorf("the push counts from %s, %v; want %s", last.Before, err, b)
+	}
+}
+
 func TestWanted(t *testing.T) {
 	spec := trigger.Spec{Push: &trigger.Push{Paths: []string{"src/**", "*.yaml", "!src/**/*.md"}}}
 	push := trigger.Cause{Kind: trigger.KindPush}

@@ -27,6 +27,8 @@ type Store interface {
 	// UpdateRun writes Name, Status, EndedAt, State and DeletedAt.
 	UpdateRun(ctx context.Context, r Run, events ...lastro.Event) error
 	SearchRuns(ctx context.Context, q Query) ([]Run, error)
+	// Activity counts the active runs of these experiments; one without runs is missing.
+	Activity(ctx context.Context, experiments []string) (map[string]Activity, error)
 	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
 	RunsOf(ctx context.Context, run, step string) ([]Run, error)
 

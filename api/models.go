@@ -76,7 +76,7 @@ func (h *handler) versionsOfRun(ctx context.Context, run int64, steps []pipeline
 			outputs[a.Digest] = s.Selected
 		}
 	}
-	models, err := h.Registry.Models(ctx, registry.Query{Limit: 100})
+	models, _, err := h.Registry.Models(ctx, registry.Query{Limit: 100})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (h *handler) modelDocument(ctx context.Context, m registry.Model) (ModelDoc
 }
 
 func (h *handler) listModels(r *http.Request) (any, error) {
-	models, err := h.Registry.Models(r.Context(), registry.Query{Limit: limit(r, 100)})
+	models, _, err := h.Registry.Models(r.Context(), registry.Query{Limit: limit(r, 100)})
 	if err != nil {
 		return nil, err
 	}

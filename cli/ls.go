@@ -67,7 +67,7 @@ func (c *lsCmd) runs(env *Env, h *app.House) (any, [][]string, error) {
 }
 
 func (c *lsCmd) models(env *Env, h *app.House) (any, [][]string, error) {
-	models, err := h.Registry.Models(env.Ctx, registry.Query{Limit: c.Limit})
+	models, _, err := h.Registry.Models(env.Ctx, registry.Query{Limit: c.Limit})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -117,15 +117,24 @@ func (s *Service) Model(ctx context.Context, name string) (Model, error) {
 	return m, err
 }
 
-// Models searches models, each with the newest version of each stage.
-func (s *Service) Models(ctx context.Context, q Query) ([]Model, error) {
-	list, err := s.store.SearchModels(ctx, q)
-	for i := range list {
-		if err == nil {
-			list[i].Latest, err = s.Latest(ctx, list[i].Name, nil)
-		}
+// Models searches models, each with the newest version of each stage; next is
+// the token of the next page, "" at the end.
+func (s *Service) Models(ctx context.Context, q Query) (page []Model, next string, err error) {
+	page, next, err = s.store.SearchModels(ctx, q)
+	if err != nil {
+		return nil, "", err
 	}
-	return list, err
+	names := make([]string, len(page))
+	at := make(map[string]int, len(page))
+	for i, m := range page {
+		names[i], at[m.Name] = m.Name, i
+	}
+	latest, err := s.store.LatestVersions(ctx, names)
+	for _, v := range latest {
+		m := &page[at[v.Model]]
+		m.Latest = append(m.Latest, v)
+	}
+	return page, next, err
 }
 
 // Version returns one version.
@@ -133,36 +142,29 @@ func (s *Service) Version(ctx context.Context, model string, number int) (Versio
 	return s.store.Version(ctx, model, number)
 }
 
-// Versions searches versions of all models.
-func (s *Service) Versions(ctx context.Context, q Query) ([]Version, error) {
+// Versions searches versions of all models; next is the token of the next page,
+// "" at the end.
+func (s *Service) Versions(ctx context.Context, q Query) (page []Version, next string, err error) {
 	return s.store.SearchVersions(ctx, q)
 }
 
 // VersionsOf lists all versions of one model, newest first.
 func (s *Service) VersionsOf(ctx context.Context, model string) ([]Version, error) {
-	return s.store.SearchVersions(ctx, Query{Where: []Clause{{Key: "name", Op: "=", Text: model}},
+	list, _, err := s.store.SearchVersions(ctx, Query{Where: []Clause{{Key: "name", Op: "=", Text: model}},
 		Order: []Order{{Key: "version_number", Desc: true}}, Limit: 100_000})
+	return list, err
 }
 
 // Latest returns the newest version of each of the stages, or of every stage
 // that has one when stages is empty, in order of stage.
 func (s *Service) Latest(ctx context.Context, model string, stages []string) ([]Version, error) {
-	all, err := s.VersionsOf(ctx, model)
-	if err != nil {
-		return nil, err
+	list, err := s.store.LatestVersions(ctx, []string{model})
+	if len(stages) == 0 {
+		return list, err
 	}
-	newest := map[string]Version{}
-	for _, v := range all {
-		if _, seen := newest[v.Stage]; !seen && (len(stages) == 0 || slices.ContainsFunc(stages, func(s string) bool { return strings.EqualFold(s, v.Stage) })) {
-			newest[v.Stage] = v
-		}
-	}
-	var out []Version
-	for _, v := range newest {
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b Version) int { return strings.Compare(a.Stage, b.Stage) })
-	return out, nil
+	return slices.DeleteFunc(list, func(v Version) bool {
+		return !slices.ContainsFunc(stages, func(s string) bool { return strings.EqualFold(s, v.Stage) })
+	}), err
 }
 
 // ByAlias returns the version that an alias points at.

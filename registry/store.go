@@ -19,7 +19,10 @@ type Store interface {
 	UpdateModel(ctx context.Context, m Model, events ...lastro.Event) error
 	RenameModel(ctx context.Context, from, to string, events ...lastro.Event) error
 	DeleteModel(ctx context.Context, name string, events ...lastro.Event) error
-	SearchModels(ctx context.Context, q Query) ([]Model, error)
+	// SearchModels returns one page, without Latest, and the token of the next one, "" at the end.
+	SearchModels(ctx context.Context, q Query) (page []Model, next string, err error)
+	// LatestVersions returns the newest version of each stage of these models, sorted by model and stage.
+	LatestVersions(ctx context.Context, models []string) ([]Version, error)
 	SetModelTag(ctx context.Context, model, key, value string) error
 	DeleteModelTag(ctx context.Context, model, key string) error
 
@@ -31,7 +34,8 @@ type Store interface {
 	// UpdateVersion writes Description, Stage and UpdatedAt.
 	UpdateVersion(ctx context.Context, v Version, events ...lastro.Event) error
 	DeleteVersion(ctx context.Context, model string, number int, events ...lastro.Event) error
-	SearchVersions(ctx context.Context, q Query) ([]Version, error)
+	// SearchVersions returns one page and the token of the next one, "" at the end.
+	SearchVersions(ctx context.Context, q Query) (page []Version, next string, err error)
 	SetVersionTag(ctx context.Context, model string, number int, key, value string) error
 	DeleteVersionTag(ctx context.Context, model string, number int, key string) error
 	// HasDigest reports whether any version is made of these bytes.
@@ -50,10 +54,14 @@ type Store interface {
 // Query narrows, orders and pages a search of models or versions. All clauses
 // must hold.
 type Query struct {
-	Where  []Clause
-	Order  []Order // the store adds a last order, so pages never overlap
-	Offset int
-	Limit  int // at least 1
+	Where []Clause
+	// Order is completed by the store, so that no two rows are equal: models by
+	// name, versions by change (newest first), model and number (highest first).
+	Order []Order
+	// Token is the next that the page before came with, "" for the first page; a
+	// token of another Where or Order is lastro.EInvalid.
+	Token string
+	Limit int // at least 1
 }
 
 // Clause is one comparison: Key "name", "version_number", "run_id",

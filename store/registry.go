@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"lastro"
 	"lastro/registry"
@@ -407,87 +405,4 @@ func (s Registry) AliasHistory(ctx context.Context, model, name string) ([]regis
 // Note implements registry.Store.
 func (s Registry) Note(ctx context.Context, ev lastro.Event) error {
 	return s.db.Write(ctx, func(*Tx) error { return nil }, ev)
-}
-
-// SearchModels implements registry.Store.
-func (s Registry) SearchModels(ctx context.Context, q registry.Query) ([]registry.Model, error) {
-	tail, args, err := compileRegistry(s.db.dialect, q, "m.name",
-		map[string]string{"name": "m.name", "last_updated_timestamp": "m.updated_at", "creation_timestamp": "m.created_at"},
-		`SELECT 1 FROM model_tags t WHERE t.model = m.name AND t.key = ? AND `)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Query(ctx, `SELECT `+prefixed("m", modelColumns)+` FROM models m`+tail, args...)
-	list, err := collect(rows, err, func(r *sql.Rows) (registry.Model, error) { return scanModel(r) })
-	if err != nil {
-		return nil, err
-	}
-	return list, s.fillModels(ctx, list)
-}
-
-// SearchVersions implements registry.Store.
-func (s Registry) SearchVersions(ctx context.Context, q registry.Query) ([]registry.Version, error) {
-	tail, args, err := compileRegistry(s.db.dialect, q, "m.updated_at DESC, m.model, m.number DESC",
-		map[string]string{"name": "m.model", "version_number": "m.number", "run_id": "m.tracked_run", "source_path": "m.source", "model_id": "m.logged_model", "digest": "m.digest",
-			"current_stage": "m.stage", "last_updated_timestamp": "m.updated_at", "creation_timestamp": "m.created_at"},
-		`SELECT 1 FROM version_tags t WHERE t.model = m.model AND t.number = m.number AND t.key = ? AND `)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Query(ctx, `SELECT `+prefixed("m", versionColumns)+` FROM model_versions m`+tail, args...)
-	list, err := collect(rows, err, func(r *sql.Rows) (registry.Version, error) { return scanVersion(r) })
-	if err != nil {
-		return nil, err
-	}
-	return list, s.fillVersions(ctx, list)
-}
-
-// compileRegistry returns what follows FROM, and its arguments. last, columns
-// and tags are fixed text.
-func compileRegistry(d dialect, q registry.Query, last string, columns map[string]string, tags string) (string, []any, error) {
-	var w where
-	for _, c := range q.Where {
-		unknown := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot compare %q by %s", c.Key, c.Op)}
-		if key, ok := strings.CutPrefix(c.Key, "tags."); ok {
-			if c.Op == "LACKS" {
-				w.add("NOT EXISTS ("+tags+"t.value = ?)", key, c.Text)
-				continue
-			}
-			cond, args, ok := compareText(d, "t.value", c.Op, c.Text, c.Values)
-			if !ok {
-				return "", nil, unknown
-			}
-			w.add("EXISTS ("+tags+cond+")", append([]any{key}, args...)...)
-			continue
-		}
-		column, ok := columns[c.Key]
-		if !ok {
-			return "", nil, unknown
-		}
-		if op, isNumber := numberOps[c.Op]; isNumber && c.Key == "version_number" {
-			n, err := strconv.Atoi(c.Text)
-			if err != nil {
-				return "", nil, lastro.Errorf(lastro.EInvalid, "%q is not a version number", c.Text)
-			}
-			w.add(column+" "+op+" ?", n)
-			continue
-		}
-		cond, args, ok := compareText(d, column, c.Op, c.Text, c.Values)
-		if !ok {
-			return "", nil, unknown
-		}
-		w.add(cond, args...)
-	}
-	var order []string
-	for _, o := range q.Order {
-		column, ok := columns[o.Key]
-		if !ok {
-			return "", nil, lastro.Errorf(lastro.EInvalid, "a search cannot be ordered by %q", o.Key)
-		}
-		if o.Desc {
-			column += " DESC"
-		}
-		order = append(order, column)
-	}
-	return w.sql() + " ORDER BY " + strings.Join(append(order, last), ", ") + " LIMIT ? OFFSET ?", append(w.args, max(1, q.Limit), q.Offset), nil
 }

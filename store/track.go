@@ -113,38 +113,6 @@ func (s Track) DeleteExperimentTag(ctx context.Context, id, key string) error {
 	return s.deletePair(ctx, "experiment_tags", "experiment", id, key)
 }
 
-// SearchExperiments implements track.Store.
-func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Experiment, error) {
-	c := trackCompiler{
-		dialect: s.db.dialect,
-		tags:    `SELECT value FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?`,
-		text:    map[string]string{"name": "e.name", "experiment_id": "e.id"},
-		numbers: map[string]string{"creation_time": "e.created_at / 1000", "last_update_time": "e.updated_at / 1000"},
-		last:    "e.created_at DESC, e.id",
-	}
-	if q.State != "" {
-		c.w.add("e.state = ?", string(q.State))
-	}
-	tail, args, err := c.compile(q)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Query(ctx, `SELECT `+prefixed("e", experimentColumns)+` FROM experiments e`+tail, args...)
-	list, err := collect(rows, err, func(r *sql.Rows) (track.Experiment, error) { return scanExperiment(r) })
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(list))
-	for i, e := range list {
-		ids[i] = e.ID
-	}
-	tags, err := s.db.pairs(ctx, "experiment_tags", "experiment", ids)
-	for i := range list {
-		list[i].Tags = tags[list[i].ID].asMap()
-	}
-	return list, err
-}
-
 const runColumns = `id, experiment, name, status, state, client_user, actor, origin_run, origin_step, origin_cell, started_at, ended_at, deleted_at`
 
 func scanRun(r interface{ Scan(...any) error }) (track.Run, error) {
@@ -190,27 +158,6 @@ func (s Track) UpdateRun(ctx context.Context, r track.Run, events ...lastro.Even
 		}
 		return err
 	}, events...)
-}
-
-// SearchRuns implements track.Store.
-func (s Track) SearchRuns(ctx context.Context, q track.Query) ([]track.Run, error) {
-	c := trackCompiler{
-		dialect: s.db.dialect,
-		metrics: `SELECT value FROM latest_metrics t WHERE t.run = r.id AND t.key = ? AND t.is_nan = 0`,
-		params:  `SELECT value FROM tracked_params t WHERE t.run = r.id AND t.key = ?`,
-		tags:    `SELECT value FROM tracked_tags t WHERE t.run = r.id AND t.key = ?`,
-		dataset: `SELECT 1 FROM tracked_inputs t WHERE t.run = r.id AND `,
-		text: map[string]string{"run_id": "r.id", "run_name": "r.name", "status": "r.status", "user_id": "r.client_user",
-			"experiment_id": "r.experiment", "artifact_uri": "('mlflow-artifacts:/' || r.experiment || '/' || r.id || '/artifacts')"},
-		numbers: map[string]string{"start_time": "r.started_at / 1000", "end_time": "r.ended_at / 1000"},
-		last:    "r.started_at DESC, r.id",
-	}
-	c.scope("r", q)
-	tail, args, err := c.compile(q)
-	if err != nil {
-		return nil, err
-	}
-	return s.runs(ctx, tail, args...)
 }
 
 // RunsOf implements track.Store.

@@ -199,28 +199,3 @@ func (s Track) SetModelTags(ctx context.Context, id string, tags []track.Tag) er
 func (s Track) DeleteModelTag(ctx context.Context, id, key string) error {
 	return s.deletePair(ctx, "logged_model_tags", "model", id, key)
 }
-
-// SearchLoggedModels implements track.Store.
-func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.LoggedModel, error) {
-	c := trackCompiler{
-		dialect: s.db.dialect,
-		metrics: `SELECT value FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ? AND t.is_nan = 0`,
-		params:  `SELECT value FROM logged_model_params t WHERE t.model = m.id AND t.key = ?`,
-		tags:    `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,
-		text: map[string]string{"name": "m.name", "model_id": "m.id", "model_type": "m.type", "status": "m.status",
-			"source_run_id": "m.source_run", "experiment_id": "m.experiment"},
-		numbers: map[string]string{"creation_timestamp": "m.created_at / 1000", "last_updated_timestamp": "m.updated_at / 1000"},
-		last:    "m.created_at DESC, m.id",
-	}
-	c.scope("m", q)
-	tail, args, err := c.compile(q)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Query(ctx, `SELECT `+prefixed("m", loggedModelColumns)+` FROM logged_models m`+tail, args...)
-	list, err := collect(rows, err, func(r *sql.Rows) (track.LoggedModel, error) { return scanLoggedModel(r) })
-	if err != nil {
-		return nil, err
-	}
-	return list, s.fillLoggedModels(ctx, list)
-}

@@ -3,7 +3,10 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
+	"math"
 	"strings"
 
 	"lastro"
@@ -15,18 +18,36 @@ func prefixed(alias, columns string) string {
 	return alias + "." + strings.ReplaceAll(columns, ", ", ", "+alias+".")
 }
 
-// trackCompiler turns a track.Query into SQL. Its strings are fixed text; keys
-// and values of the query become arguments.
+// attribute is a column, or an expression over columns, that searches name.
+type attribute struct {
+	expr string
+	kind kind
+	// time says that the column holds microseconds and the search speaks of
+	// milliseconds.
+	time bool
+	// none says that the column holds 0 or "" where there is no value.
+	none bool
+}
+
+// value is the expression with NULL where there is no value.
+func (a attribute) value() string {
+	if !a.none {
+		return a.expr
+	}
+	return "NULLIF(" + a.expr + ", " + a.kind.none() + ")"
+}
+
+// trackCompiler turns a track.Query into a search. Its strings are fixed text;
+// keys and values of the query become arguments.
 type trackCompiler struct {
-	dialect dialect
-	text    map[string]string // attribute -> expression
-	numbers map[string]string
-	metrics string // SELECT value ... key = ?; "" where there are none
-	params  string
-	tags    string
-	dataset string // SELECT 1 ... AND; "" where there are none
-	last    string // last order
-	w       where
+	dialect    dialect
+	attributes map[string]attribute
+	metrics    string // SELECT value ... key = ?; "" where there are none
+	params     string
+	tags       string
+	dataset    string // SELECT 1 ... AND; "" where there are none
+	last       []term // the last orders
+	w          where
 }
 
 // scope adds the query's experiments and state.
@@ -43,66 +64,113 @@ func (c *trackCompiler) scope(alias string, q track.Query) {
 	}
 }
 
-// compile returns what follows FROM, and its arguments.
-func (c *trackCompiler) compile(q track.Query) (string, []any, error) {
+// compile returns the search without columns and tables.
+func (c *trackCompiler) compile(what string, q track.Query) (search, error) {
 	for _, clause := range q.Where {
 		if err := c.clause(clause); err != nil {
-			return "", nil, err
+			return search{}, err
 		}
 	}
-	order, orderArgs, err := c.order(q.Order)
-	if err != nil {
-		return "", nil, err
-	}
-	args := append(append(c.w.args, orderArgs...), max(1, q.Limit), q.Offset)
-	return c.w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?", args, nil
+	terms, err := c.order(q.Order)
+	asked := fingerprint(what, q.Experiments, q.State, q.Where, q.Order, q.Datasets)
+	return search{where: c.w, terms: terms, token: q.Token, limit: q.Limit, asked: asked}, err
+}
+
+func cannotCompare(cl track.Clause) error {
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0701", Msg: fmt.Sprintf("a search cannot compare %s %q by %s", cl.Field, cl.Key, cl.Op)}
 }
 
 func (c *trackCompiler) clause(cl track.Clause) error {
-	unknown := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot compare %s %q by %s", cl.Field, cl.Key, cl.Op)}
 	switch cl.Field {
 	case track.Attribute:
-		if expr, ok := c.numbers[cl.Key]; ok {
-			op, ok := numberOps[string(cl.Op)]
-			if !ok || !cl.IsNumber {
-				return unknown
-			}
-			c.w.add(expr+" "+op+" ?", int64(cl.Number))
-			return nil
-		}
-		expr, ok := c.text[cl.Key]
-		if !ok {
-			return unknown
-		}
-		cond, args, ok := compareText(c.dialect, expr, string(cl.Op), cl.Text, cl.Values)
-		if !ok {
-			return unknown
-		}
-		c.w.add(cond, args...)
-		return nil
+		return c.attribute(cl)
 	case track.MetricField:
 		op, ok := numberOps[string(cl.Op)]
 		if !ok || c.metrics == "" || !cl.IsNumber {
-			return unknown
+			return cannotCompare(cl)
 		}
 		c.w.add("EXISTS ("+c.metrics+" AND t.value "+op+" ?)", cl.Key, cl.Number)
 		return nil
 	case track.ParamField:
-		return c.keyed(c.params, cl, unknown)
+		return c.keyed(c.params, cl)
 	case track.TagField:
-		return c.keyed(c.tags, cl, unknown)
+		return c.keyed(c.tags, cl)
 	case track.Dataset:
-		return c.datasetClause(cl, unknown)
+		return c.datasetClause(cl)
 	}
-	return unknown
+	return cannotCompare(cl)
 }
 
-// keyed compares the value of a param or tag; a key that is missing matches
-// nothing but IS NULL.
-func (c *trackCompiler) keyed(sub string, cl track.Clause, unknown error) error {
+func (c *trackCompiler) attribute(cl track.Clause) error {
+	a, ok := c.attributes[cl.Key]
+	switch {
+	case !ok:
+		return cannotCompare(cl)
+	case cl.Op == track.IsNull || cl.Op == track.NotNull:
+		c.w.add(a.value() + " " + string(cl.Op))
+		return nil
+	case a.kind == isText:
+		cond, args, ok := compareText(c.dialect, a.value(), string(cl.Op), cl.Text, cl.Values)
+		if !ok {
+			return cannotCompare(cl)
+		}
+		c.w.add(cond, args...)
+		return nil
+	}
+	if _, ok := numberOps[string(cl.Op)]; !ok || !cl.IsNumber {
+		return cannotCompare(cl)
+	}
+	cond, args := a.compareNumber(cl.Op, cl.Number)
+	if a.none {
+		cond += " AND " + a.expr + " <> 0"
+	}
+	c.w.add(cond, args...)
+	return nil
+}
+
+// compareNumber compares a whole number with any number. A time is compared by
+// its milliseconds, as a range of microseconds, so that an index serves it.
+func (a attribute) compareNumber(op track.Op, n float64) (string, []any) {
+	unit := int64(1)
+	if a.time {
+		unit = 1000
+	}
+	low, high := wholeRange(n, unit) // [low, high) equals n
+	switch op {
+	case track.Eq:
+		return a.expr + " >= ? AND " + a.expr + " < ?", []any{low, high}
+	case track.NotEq:
+		return "(" + a.expr + " < ? OR " + a.expr + " >= ?)", []any{low, high}
+	case track.Less:
+		return a.expr + " < ?", []any{low}
+	case track.LessE:
+		return a.expr + " < ?", []any{high}
+	case track.More:
+		return a.expr + " >= ?", []any{high}
+	}
+	return a.expr + " >= ?", []any{low}
+}
+
+// wholeRange returns the whole numbers, in units, that equal n: [low, high),
+// empty (both the next above) when n is no whole number.
+func wholeRange(n float64, unit int64) (low, high int64) {
+	most := float64(math.MaxInt64 / unit / 2)
+	floor := math.Floor(math.Max(-most, math.Min(most, n)))
+	if math.IsNaN(floor) {
+		floor = most
+	}
+	low, high = int64(floor)*unit, (int64(floor)+1)*unit
+	if floor != n {
+		low = high
+	}
+	return low, high
+}
+
+// keyed compares the value of a param or tag.
+func (c *trackCompiler) keyed(sub string, cl track.Clause) error {
 	switch {
 	case sub == "":
-		return unknown
+		return cannotCompare(cl)
 	case cl.Op == track.IsNull:
 		c.w.add("NOT EXISTS ("+sub+")", cl.Key)
 		return nil
@@ -112,53 +180,163 @@ func (c *trackCompiler) keyed(sub string, cl track.Clause, unknown error) error 
 	}
 	cond, args, ok := compareText(c.dialect, "t.value", string(cl.Op), cl.Text, cl.Values)
 	if !ok {
-		return unknown
+		return cannotCompare(cl)
 	}
 	c.w.add("EXISTS ("+sub+" AND "+cond+")", append([]any{cl.Key}, args...)...)
 	return nil
 }
 
-func (c *trackCompiler) datasetClause(cl track.Clause, unknown error) error {
+func (c *trackCompiler) datasetClause(cl track.Clause) error {
 	expr, ok := map[string]string{"name": "t.name", "digest": "t.digest", "context": "t.context"}[cl.Key]
 	if !ok || c.dataset == "" {
-		return unknown
+		return cannotCompare(cl)
 	}
 	cond, args, ok := compareText(c.dialect, expr, string(cl.Op), cl.Text, cl.Values)
 	if !ok {
-		return unknown
+		return cannotCompare(cl)
 	}
 	c.w.add("EXISTS ("+c.dataset+cond+")", args...)
 	return nil
 }
 
-func (c *trackCompiler) order(orders []track.Order) (string, []any, error) {
-	var parts []string
-	var args []any
+func (c *trackCompiler) order(orders []track.Order) ([]term, error) {
+	var terms []term
 	for _, o := range orders {
-		expr, keyed := "", true
+		sub, k := "", isText
 		switch o.Field {
 		case track.Attribute:
-			keyed = false
-			if expr = c.numbers[o.Key]; expr == "" {
-				expr = c.text[o.Key]
+			a, ok := c.attributes[o.Key]
+			switch {
+			case ok && a.none:
+				terms = append(terms, nullable(a.value(), a.kind, nil, o.Desc)...)
+				continue
+			case ok:
+				terms = append(terms, term{expr: a.expr, kind: a.kind, desc: o.Desc})
+				continue
 			}
 		case track.MetricField:
-			expr = c.metrics
+			sub, k = c.metrics, isFloat
 		case track.ParamField:
-			expr = c.params
+			sub = c.params
 		case track.TagField:
-			expr = c.tags
+			sub = c.tags
 		}
-		if expr == "" {
-			return "", nil, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
+		if sub == "" {
+			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0702", Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
 		}
-		if keyed {
-			expr, args = "("+expr+" LIMIT 1)", append(args, o.Key)
-		}
-		if o.Desc {
-			expr += " DESC"
-		}
-		parts = append(parts, expr+" NULLS LAST")
+		terms = append(terms, nullable("("+sub+" LIMIT 1)", k, []any{o.Key}, o.Desc)...)
 	}
-	return strings.Join(append(parts, c.last), ", "), args, nil
+	return append(terms, c.last...), nil
+}
+
+var experimentAttributes = map[string]attribute{
+	"name": {expr: "e.name", kind: isText}, "experiment_id": {expr: "e.id", kind: isText},
+	"creation_time":    {expr: "e.created_at", kind: isInteger, time: true},
+	"last_update_time": {expr: "e.updated_at", kind: isInteger, time: true},
+}
+
+// SearchExperiments implements track.Store.
+func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Experiment, string, error) {
+	c := trackCompiler{
+		dialect:    s.db.dialect,
+		attributes: experimentAttributes,
+		tags:       `SELECT value FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ?`,
+		last:       []term{{expr: "e.created_at", kind: isInteger, desc: true}, {expr: "e.id", kind: isText}},
+	}
+	if q.State != "" {
+		c.w.add("e.state = ?", string(q.State))
+	}
+	sch, err := c.compile("experiments", q)
+	if err != nil {
+		return nil, "", err
+	}
+	sch.columns, sch.from = prefixed("e", experimentColumns), "experiments e"
+	list, next, err := page(ctx, s.db, sch, func(r scanner) (track.Experiment, error) { return scanExperiment(r) })
+	if err != nil {
+		return nil, "", err
+	}
+	ids := make([]string, len(list))
+	for i, e := range list {
+		ids[i] = e.ID
+	}
+	tags, err := s.db.pairs(ctx, "experiment_tags", "experiment", ids)
+	for i := range list {
+		list[i].Tags = tags[list[i].ID].asMap()
+	}
+	return list, next, err
+}
+
+var runAttributes = map[string]attribute{
+	"run_id": {expr: "r.id", kind: isText}, "run_name": {expr: "r.name", kind: isText}, "status": {expr: "r.status", kind: isText},
+	"user_id": {expr: "r.client_user", kind: isText}, "experiment_id": {expr: "r.experiment", kind: isText},
+	"artifact_uri": {expr: "('mlflow-artifacts:/' || r.experiment || '/' || r.id || '/artifacts')", kind: isText},
+	"start_time":   {expr: "r.started_at", kind: isInteger, time: true},
+	"end_time":     {expr: "r.ended_at", kind: isInteger, time: true, none: true},
+}
+
+// SearchRuns implements track.Store.
+func (s Track) SearchRuns(ctx context.Context, q track.Query) ([]track.Run, string, error) {
+	c := trackCompiler{
+		dialect:    s.db.dialect,
+		attributes: runAttributes,
+		metrics:    `SELECT value FROM latest_metrics t WHERE t.run = r.id AND t.key = ? AND t.is_nan = 0`,
+		params:     `SELECT value FROM tracked_params t WHERE t.run = r.id AND t.key = ?`,
+		tags:       `SELECT value FROM tracked_tags t WHERE t.run = r.id AND t.key = ?`,
+		dataset:    `SELECT 1 FROM tracked_inputs t WHERE t.run = r.id AND `,
+		last:       []term{{expr: "r.started_at", kind: isInteger, desc: true}, {expr: "r.id", kind: isText}},
+	}
+	c.scope("r", q)
+	sch, err := c.compile("runs", q)
+	if err != nil {
+		return nil, "", err
+	}
+	sch.columns, sch.from = prefixed("r", runColumns), "tracked_runs r"
+	list, next, err := page(ctx, s.db, sch, func(r scanner) (track.Run, error) { return scanRun(r) })
+	if err != nil {
+		return nil, "", err
+	}
+	return list, next, s.fillRuns(ctx, list)
+}
+
+var loggedModelAttributes = map[string]attribute{
+	"name": {expr: "m.name", kind: isText}, "model_id": {expr: "m.id", kind: isText}, "model_type": {expr: "m.type", kind: isText, none: true},
+	"status": {expr: "m.status", kind: isText}, "source_run_id": {expr: "m.source_run", kind: isText, none: true},
+	"experiment_id":          {expr: "m.experiment", kind: isText},
+	"creation_timestamp":     {expr: "m.created_at", kind: isInteger, time: true},
+	"last_updated_timestamp": {expr: "m.updated_at", kind: isInteger, time: true},
+}
+
+// SearchLoggedModels implements track.Store.
+func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.LoggedModel, string, error) {
+	c := trackCompiler{
+		dialect:    s.db.dialect,
+		attributes: loggedModelAttributes,
+		metrics:    `SELECT value FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ? AND t.is_nan = 0`,
+		params:     `SELECT value FROM logged_model_params t WHERE t.model = m.id AND t.key = ?`,
+		tags:       `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,
+		last:       []term{{expr: "m.created_at", kind: isInteger, desc: true}, {expr: "m.id", kind: isText}},
+	}
+	c.scope("m", q)
+	sch, err := c.compile("logged models", q)
+	if err != nil {
+		return nil, "", err
+	}
+	sch.columns, sch.from = prefixed("m", loggedModelColumns), "logged_models m"
+	list, next, err := page(ctx, s.db, sch, func(r scanner) (track.LoggedModel, error) { return scanLoggedModel(r) })
+	if err != nil {
+		return nil, "", err
+	}
+	return list, next, s.fillLoggedModels(ctx, list)
+}
+
+// Datasets implements track.Store.
+func (s Track) Datasets(ctx context.Context, experiments []string, limit int) ([]track.DatasetUse, error) {
+	if len(experiments) == 0 {
+		return nil, nil
+	}
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT r.experiment, t.name, t.digest, t.context FROM tracked_inputs t JOIN tracked_runs r ON r.id = t.run
+		WHERE r.state = 'active' AND r.experiment IN (`+marks(len(experiments))+`) ORDER BY 1, 2, 3, 4 LIMIT ?`, append(anys(experiments), limit)...)
+	return collect(rows, err, func(r *sql.Rows) (u track.DatasetUse, err error) {
+		return u, r.Scan(&u.ExperimentID, &u.Name, &u.Digest, &u.Context)
+	})
 }

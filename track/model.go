@@ -57,8 +57,8 @@ func (s *Service) LoggedModel(ctx context.Context, id string) (LoggedModel, erro
 	return s.store.LoggedModel(ctx, id)
 }
 
-// LoggedModels searches logged models.
-func (s *Service) LoggedModels(ctx context.Context, q Query) ([]LoggedModel, error) {
+// LoggedModels searches logged models; next is the token of the next page, "" at the end.
+func (s *Service) LoggedModels(ctx context.Context, q Query) (page []LoggedModel, next string, err error) {
 	return s.store.SearchLoggedModels(ctx, q)
 }
 

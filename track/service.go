@@ -91,8 +91,8 @@ func (s *Service) ExperimentByName(ctx context.Context, name string) (Experiment
 	return s.store.ExperimentByName(ctx, name)
 }
 
-// Experiments searches experiments.
-func (s *Service) Experiments(ctx context.Context, q Query) ([]Experiment, error) {
+// Experiments searches experiments; next is the token of the next page, "" at the end.
+func (s *Service) Experiments(ctx context.Context, q Query) (page []Experiment, next string, err error) {
 	return s.store.SearchExperiments(ctx, q)
 }
 
@@ -223,8 +223,8 @@ func (r Run) defaultName() string {
 // Run returns one tracked run, also a deleted one.
 func (s *Service) Run(ctx context.Context, id string) (Run, error) { return s.store.Run(ctx, id) }
 
-// Runs searches tracked runs.
-func (s *Service) Runs(ctx context.Context, q Query) ([]Run, error) {
+// Runs searches tracked runs; next is the token of the next page, "" at the end.
+func (s *Service) Runs(ctx context.Context, q Query) (page []Run, next string, err error) {
 	return s.store.SearchRuns(ctx, q)
 }
 

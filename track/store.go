@@ -19,14 +19,15 @@ type Store interface {
 	UpdateExperiment(ctx context.Context, e Experiment, events ...lastro.Event) error
 	SetExperimentTag(ctx context.Context, id string, tag Tag) error
 	DeleteExperimentTag(ctx context.Context, id, key string) error
-	SearchExperiments(ctx context.Context, q Query) ([]Experiment, error)
+	// The searches return one page, and the token of the next one, "" at the end.
+	SearchExperiments(ctx context.Context, q Query) (page []Experiment, next string, err error)
 
 	CreateRun(ctx context.Context, r Run, events ...lastro.Event) error
 	// Run returns the whole run with its params, latest metrics, tags, inputs and outputs.
 	Run(ctx context.Context, id string) (Run, error)
 	// UpdateRun writes Name, Status, EndedAt, State and DeletedAt.
 	UpdateRun(ctx context.Context, r Run, events ...lastro.Event) error
-	SearchRuns(ctx context.Context, q Query) ([]Run, error)
+	SearchRuns(ctx context.Context, q Query) (page []Run, next string, err error)
 	// Activity counts the active runs of these experiments; one without runs is missing.
 	Activity(ctx context.Context, experiments []string) (map[string]Activity, error)
 	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
@@ -55,7 +56,9 @@ type Store interface {
 	LogModelParams(ctx context.Context, id string, params []Param) error
 	SetModelTags(ctx context.Context, id string, tags []Tag) error
 	DeleteModelTag(ctx context.Context, id, key string) error
-	SearchLoggedModels(ctx context.Context, q Query) ([]LoggedModel, error)
+	SearchLoggedModels(ctx context.Context, q Query) (page []LoggedModel, next string, err error)
+	// Datasets lists what runs of these experiments read, sorted by experiment, name, digest and context, at most limit.
+	Datasets(ctx context.Context, experiments []string, limit int) ([]DatasetUse, error)
 }
 
 // Batch is what one call reports about one tracked run.
@@ -63,67 +66,6 @@ type Batch struct {
 	Params  []Param
 	Metrics []Metric
 	Tags    []Tag
-}
-
-// Query narrows, orders and pages a search. All clauses must hold.
-type Query struct {
-	Experiments []string  // nil = all
-	State       Lifecycle // "" = both
-	Where       []Clause
-	Order       []Order // the store adds a last order, so pages never overlap
-	Offset      int
-	Limit       int // at least 1
-}
-
-// Field says what a clause or an order looks at.
-type Field string
-
-// The fields.
-const (
-	Attribute   Field = "attribute"
-	MetricField Field = "metric"
-	ParamField  Field = "param"
-	TagField    Field = "tag"
-	Dataset     Field = "dataset"
-)
-
-// Op compares.
-type Op string
-
-// The operators. LIKE takes % and _ and is case sensitive; ILIKE is not.
-const (
-	Eq    Op = "="
-	NotEq Op = "!="
-	Less  Op = "<"
-	LessE Op = "<="
-	More  Op = ">"
-	MoreE Op = ">="
-	Like  Op = "LIKE"
-	ILike Op = "ILIKE"
-	In    Op = "IN"
-	NotIn Op = "NOT IN"
-	// The key exists, or not; for params and tags.
-	IsNull  Op = "IS NULL"
-	NotNull Op = "IS NOT NULL"
-)
-
-// Clause is one comparison. Text is set for strings, Number for numbers and
-// Values for IN.
-type Clause struct {
-	Field    Field
-	Key      string
-	Op       Op
-	Text     string
-	Number   float64
-	IsNumber bool
-	Values   []string
-}
-
-// Order sorts by a field.
-type Order struct {
-	Field Field
-	Key   string
-	Desc  bool
 }
 
 // HistoryQuery asks for points of one metric of one tracked run.

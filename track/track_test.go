@@ -197,7 +197,7 @@ func TestLatest(t *testing.T) {
 	if err != nil || len(history) != 1 || !math.IsNaN(history[0].Value) {
 		t.Errorf("history of NaN = %+v, %v", history, err)
 	}
-	found, err := s.Runs(t.Context(), track.Query{Where: []track.Clause{{Field: track.MetricField, Key: "nan", Op: track.Less, Number: 1, IsNumber: true}}, Limit: 10})
+	found, _, err := s.Runs(t.Context(), track.Query{Where: []track.Clause{{Field: track.MetricField, Key: "nan", Op: track.Less, Number: 1, IsNumber: true}}, Limit: 10})
 	if err != nil || len(found) != 0 {
 		t.Errorf("a search found NaN < 1: %d runs, %v", len(found), err)
 	}

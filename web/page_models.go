@@ -27,7 +27,7 @@ type versionRow struct {
 }
 
 func (p *Pages) models(r *http.Request, l Lang) (string, page, error) {
-	models, err := p.Registry.Models(r.Context(), registry.Query{Limit: 200})
+	models, _, err := p.Registry.Models(r.Context(), registry.Query{Limit: 200})
 	if err != nil {
 		return "", page{}, err
 	}

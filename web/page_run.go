@@ -208,7 +208,7 @@ func troubleOf(run pipeline.Run, steps []pipeline.StepRun) trouble {
 
 // versionsOf lists the model versions that a run made, with the gate's verdict.
 func (p *Pages) versionsOf(ctx context.Context, run int64) ([]versionRow, error) {
-	versions, err := p.Registry.Versions(ctx, registry.Query{Limit: 500, Order: []registry.Order{{Key: "creation_timestamp", Desc: true}}})
+	versions, _, err := p.Registry.Versions(ctx, registry.Query{Limit: 500, Order: []registry.Order{{Key: "creation_timestamp", Desc: true}}})
 	if err != nil {
 		return nil, err
 	}

@@ -65,13 +65,10 @@ func (h *handler) searchExperiments(ctx context.Context, req searchRequest) (any
 		return nil, err
 	}
 	q.State = state
-	p, err := newPage(req.PageToken, req.MaxResults, 1000, 50_000, req.Filter, req.OrderBy, req.ViewType)
-	if err != nil {
+	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 1000, 50_000); err != nil {
 		return nil, err
 	}
-	q.Offset, q.Limit = p.offset, p.limit+1
-	list, err := h.Track.Experiments(ctx, q)
-	list, next := cut(p, list)
+	list, next, err := h.Track.Experiments(ctx, q)
 	out := make([]experiment, len(list))
 	for i, e := range list {
 		out[i] = toExperiment(e)

@@ -128,13 +128,10 @@ func (h *handler) searchLoggedModels(ctx context.Context, req searchLoggedModels
 		req.Experiments = []string{}
 	}
 	q.Experiments, q.State = req.Experiments, track.Active
-	p, err := newPage(req.PageToken, req.MaxResults, 100, 1000, req.Experiments, req.Filter, order)
-	if err != nil {
+	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 100, 1000); err != nil {
 		return nil, err
 	}
-	q.Offset, q.Limit = p.offset, p.limit+1
-	list, err := h.Track.LoggedModels(ctx, q)
-	list, next := cut(p, list)
+	list, next, err := h.Track.LoggedModels(ctx, q)
 	out := make([]loggedModel, len(list))
 	for i, m := range list {
 		out[i] = toLoggedModel(m)

@@ -41,13 +41,10 @@ func (h *handler) searchModels(ctx context.Context, req searchRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage(req.PageToken, req.MaxResults, 100, 1000, req.Filter, req.OrderBy)
-	if err != nil {
+	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 100, 1000); err != nil {
 		return nil, err
 	}
-	q.Offset, q.Limit = p.offset, p.limit+1
-	list, err := h.Registry.Models(ctx, q)
-	list, next := cut(p, list)
+	list, next, err := h.Registry.Models(ctx, q)
 	out := make([]registeredModel, len(list))
 	for i, m := range list {
 		out[i] = toModel(m)

@@ -11,6 +11,20 @@ import (
 	"lastro"
 )
 
+// pageOf reads what a request says about its page: the token and the size. A
+// size of 0 means usual; more than most is refused, as the protocol's own server
+// does. Tokens are the store's.
+func pageOf(token string, size int64s, usual, most int) (string, int, error) {
+	switch {
+	case size < 0 || int64(size) > int64(most):
+		return "", 0, &lastro.Error{Code: lastro.EInvalid, ID: "L0703", Msg: fmt.Sprintf("max_results is %d; it must be between 1 and %d", size, most),
+			Hint: "ask for smaller pages, and go on with next_page_token"}
+	case size == 0:
+		return token, usual, nil
+	}
+	return token, int(size), nil
+}
+
 // page is one portion of a list. Its token holds the offset and a fingerprint
 // of the question, so that a token of another search is refused and not
 // answered with nonsense.

@@ -89,13 +89,10 @@ func (h *handler) searchRuns(ctx context.Context, req searchRequest) (any, error
 		req.Experiments = []string{}
 	}
 	q.Experiments, q.State = req.Experiments, state
-	p, err := newPage(req.PageToken, req.MaxResults, 1000, 50_000, req.Experiments, req.Filter, req.OrderBy, req.RunViewType)
-	if err != nil {
+	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 1000, 50_000); err != nil {
 		return nil, err
 	}
-	q.Offset, q.Limit = p.offset, p.limit+1
-	list, err := h.Track.Runs(ctx, q)
-	list, next := cut(p, list)
+	list, next, err := h.Track.Runs(ctx, q)
 	out := make([]run, len(list))
 	for i, r := range list {
 		out[i] = toRun(r)

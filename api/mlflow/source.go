@@ -133,7 +133,7 @@ func (h *handler) fromArtifacts(ctx context.Context, source, p string) (origin, 
 		}
 		return origin{}, err
 	}
-	list, err := h.Registry.Versions(ctx, registry.Query{Where: []registry.Clause{{Key: "digest", Op: "=", Text: string(digest)}}, Limit: 1})
+	list, _, err := h.Registry.Versions(ctx, registry.Query{Where: []registry.Clause{{Key: "digest", Op: "=", Text: string(digest)}}, Limit: 1})
 	if err != nil || len(list) == 0 {
 		return origin{}, err
 	}

@@ -95,13 +95,10 @@ func (h *handler) searchVersions(ctx context.Context, req searchRequest) (any, e
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage(req.PageToken, req.MaxResults, 200, 200_000, req.Filter, req.OrderBy)
-	if err != nil {
+	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 200, 200_000); err != nil {
 		return nil, err
 	}
-	q.Offset, q.Limit = p.offset, p.limit+1
-	list, err := h.Registry.Versions(ctx, q)
-	list, next := cut(p, list)
+	list, next, err := h.Registry.Versions(ctx, q)
 	return struct {
 		Versions []modelVersion `json:"model_versions"`
 		Next     string         `json:"next_page_token,omitempty"`
@@ -177,7 +174,7 @@ func (h *handler) downloadURI(ctx context.Context, req versionRequest) (any, err
 
 // registrationsOf lists the versions that were made of a logged model.
 func (h *handler) registrationsOf(ctx context.Context, modelID string) ([]registration, error) {
-	list, err := h.Registry.Versions(ctx, registry.Query{Where: []registry.Clause{{Key: "model_id", Op: "=", Text: modelID}}, Limit: 100})
+	list, _, err := h.Registry.Versions(ctx, registry.Query{Where: []registry.Clause{{Key: "model_id", Op: "=", Text: modelID}}, Limit: 100})
 	out := make([]registration, len(list))
 	for i, v := range list {
 		out[i] = registration{v.Model, strconv.Itoa(v.Number)}

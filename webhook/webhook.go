@@ -9,7 +9,6 @@ package webhook
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -131,8 +130,4 @@ type Caller interface {
 	Check(url string) error
 	// Post returns the status of the answer, and how long the receiver asks to wait.
 	Post(ctx context.Context, url string, header http.Header, body []byte) (status int, wait time.Duration, err error)
-}
-
-func noWebhook(id string) error {
-	return &lastro.Error{Code: lastro.ENotFound, ID: "L0730", Msg: fmt.Sprintf("there is no webhook %.100q", id), Hint: "it may have been deleted; list them"}
 }

@@ -53,10 +53,13 @@ func (t pipelineTx) CreateRun(ctx context.Context, r pipeline.Run, steps []pipel
 	if err := t.tx.Lock(ctx, "run numbers"); err != nil {
 		return 0, err
 	}
-	err = t.tx.QueryRow(ctx, `INSERT INTO runs (number, project, state, reason, plan_digest, actor, started_at, ended_at, body, code, open_steps)
-		SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs RETURNING number`,
-		r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), body, digest, open).Scan(&r.Number)
+	err = t.tx.QueryRow(ctx, `INSERT INTO runs (number, project, state, reason, plan_digest, actor, started_at, ended_at, code, open_steps)
+		SELECT COALESCE(MAX(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs RETURNING number`,
+		r.Project, string(r.State), r.Reason, string(r.PlanDigest), string(r.Actor), lastro.Micros(r.StartedAt), lastro.Micros(r.EndedAt), digest, open).Scan(&r.Number)
 	if err != nil {
+		return 0, err
+	}
+	if _, err := t.tx.Exec(ctx, `INSERT INTO run_bodies (run, body) VALUES (?, ?)`, r.Number, body); err != nil {
 		return 0, err
 	}
 	if err := startCause(ctx, t.tx, r); err != nil {

@@ -37,7 +37,7 @@ type rootTable struct {
 // mentions in any column is a root for gc: it costs nothing to keep what only
 // looks like content. Only what is named in sure is looked for by fsck.
 var rootTables = []rootTable{
-	{name: "runs", where: "number = ?", perRun: true, kind: "run", by: []string{"number"}, sure: []string{"body.datasets.digest", "body.tree"}},
+	{name: "run_bodies", where: "run = ?", perRun: true, kind: "run", by: []string{"run"}, sure: []string{"body.datasets.digest", "body.tree"}},
 	{name: "step_runs", where: "run = ? AND state IN ('succeeded', 'cached')", perRun: true, kind: "step", by: []string{"run", "step"},
 		sure: []string{"body.outputs.digest", "body.plots.digest"}},
 	// A failed attempt's outputs are nobody's input; what it has read and shown stays.
@@ -57,10 +57,11 @@ var rootTables = []rootTable{
 // rootless are the tables whose rows need no content of their own. Every table
 // is here or in rootTables: a test says so.
 var rootless = []string{
+	"runs",            // what they need is named in run_bodies
 	"events",          // tell of what was; keep nothing
 	"run_code",        // contents of source files, which git keeps
 	"dataset_reports", // numbers about a version
-	"experiments", "experiment_tags", "tracked_runs", "tracked_params", "tracked_tags", "metric_points", "latest_metrics",
+	"experiments", "experiment_tags", "tracked_runs", "tracked_params", "tracked_tags", "tracked_keys", "metric_tail", "metric_chunks", "latest_metrics",
 	"tracked_inputs", // digests of the client's own
 	"tracked_models", "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
 	"models", "model_tags", "model_numbers", "version_tags", "model_aliases", "alias_moves",

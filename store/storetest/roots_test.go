@@ -21,8 +21,9 @@ func addRun(t *testing.T, db *store.DB, number int, project, state string, age t
 	t.Helper()
 	at := lastro.Micros(time.Now().Add(-age))
 	change(t, db, `INSERT INTO run_code (digest, files) VALUES ('c', '{}') ON CONFLICT (digest) DO NOTHING`)
-	change(t, db, `INSERT INTO runs (number, project, state, plan_digest, actor, started_at, code, body) VALUES (?, ?, ?, ?, 'user:ana', ?, 'c', ?)`,
-		number, project, state, string(named("plan")), at, fmt.Sprintf(`{"datasets": [{"name": "d", "digest": %q}]}`, named(fmt.Sprint("data-", number))))
+	change(t, db, `INSERT INTO runs (number, project, state, plan_digest, actor, started_at, code) VALUES (?, ?, ?, ?, 'user:ana', ?, 'c')`,
+		number, project, state, string(named("plan")), at)
+	change(t, db, `INSERT INTO run_bodies (run, body) VALUES (?, ?)`, number, fmt.Sprintf(`{"datasets": [{"name": "d", "digest": %q}]}`, named(fmt.Sprint("data-", number))))
 	change(t, db, `INSERT INTO step_runs (run, step, attempt, position, project, kind, state, body) VALUES (?, 'train', 1, 1, ?, 'run', 'succeeded', ?)`,
 		number, project, fmt.Sprintf(`{"ingredients": {"code": %q}, "outputs": [{"name": "o", "digest": %q}]}`, named("code"), named(fmt.Sprint("out-", number))))
 }

@@ -1,0 +1,16 @@
+-- +goose Up
+-- A row is written whole, and a plan may be long: what each step changes of a
+-- run stands apart from what never changes.
+CREATE TABLE run_bodies (
+    run  BIGINT PRIMARY KEY REFERENCES runs (number),
+    body TEXT NOT NULL                      -- JSON: spec, git, event, params, datasets
+);
+INSERT INTO run_bodies (run, body) SELECT number, body FROM runs;
+ALTER TABLE runs DROP COLUMN body;
+
+-- Each index holds the rows that its query asks for, and no transition of others touches it.
+DROP INDEX step_runs_key;
+DROP INDEX step_runs_last;
+CREATE INDEX step_runs_hits ON step_runs (cache_key, ended_at) WHERE state = 'succeeded';
+CREATE INDEX step_runs_keyed ON step_runs (project, step, cell_values, ended_at) WHERE cache_key <> '';
+CREATE INDEX step_runs_held ON step_runs (run, step, cell) WHERE state = 'pending' AND ready_at = 0;

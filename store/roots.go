@@ -68,6 +68,7 @@ var rootless = []string{
 	"waivers",              // bound to a decision by its digest
 	"engines", "run_steps", // the queue: what the runs and step runs need
 	"users", "tokens", "measurements", "live", "secrets", "trigger_marks", "webhook_deliveries",
+	"webhooks", "webhook_messages", "webhook_cursor",
 	"small_blobs", "run_retention",
 }
 

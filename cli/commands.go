@@ -16,6 +16,7 @@ First steps:
 var groups = []kong.Group{
 	{Key: "start", Title: "Start"},
 	{Key: "work", Title: "Work"},
+	{Key: "track", Title: "Experiments"},
 	{Key: "understand", Title: "Understand"},
 	{Key: "data", Title: "Data"},
 	{Key: "release", Title: "Release"},
@@ -40,6 +41,11 @@ type commands struct {
 	Ls        lsCmd        `cmd:"" group:"work" help:"List runs, models, data or what is live."`
 	Diff      diffCmd      `cmd:"" group:"work" help:"Say what differs between two runs: what went in, then the effect."`
 	Reproduce reproduceCmd `cmd:"" group:"work" help:"Do a run again without the cache, and compare what it makes."`
+
+	Experiments experimentsCmd `cmd:"" group:"track" help:"List experiments: how many tracked runs they hold, and when the last one was."`
+	Runs        runsCmd        `cmd:"" group:"track" help:"Search tracked runs by their metrics, params and tags."`
+	Compare     compareCmd     `cmd:"" group:"track" help:"Say what differs between tracked runs, and how far their metrics are apart."`
+	Export      exportCmd      `cmd:"" group:"track" help:"Write tracked runs to a file for other tools."`
 
 	Explain explainCmd `cmd:"" group:"understand" help:"Say in plain words what this project does."`
 	Why     whyCmd     `cmd:"" group:"understand" help:"Say why a version serves or not, or why a step ran again."`

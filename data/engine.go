@@ -34,6 +34,8 @@ type Engine interface {
 	// Compact rewrites request-log segments as one Parquet file that reads as
 	// the segments do.
 	Compact(ctx context.Context, req CompactRequest) (Written, error)
+	// Typed copies a CSV whose columns' types are known, without guessing any.
+	Typed(ctx context.Context, req TypedRequest) (Written, error)
 }
 
 // File is one data file. Name tells the format by its extension (.parquet,
@@ -288,6 +290,22 @@ type Count struct {
 	Rows  int64     `json:"rows"`
 	First time.Time `json:"first,omitzero"`
 	Last  time.Time `json:"last,omitzero"`
+}
+
+// The types of TypedRequest.
+const (
+	TextColumn    = "text"
+	NumberColumn  = "number"  // 64-bit float; NaN and Infinity are values
+	IntegerColumn = "integer" // 64 bits
+	TimeColumn    = "time"    // RFC 3339; UTC, to the microsecond
+)
+
+// TypedRequest copies the CSV From, comma-separated with a header; a field that
+// is empty and not quoted is null.
+type TypedRequest struct {
+	From  string   `json:"from"`
+	Types []string `json:"types"` // of each column
+	Out   string   `json:"out"`   // as in ProjectRequest
 }
 
 // CompactRequest rewrites segments.

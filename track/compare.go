@@ -13,6 +13,9 @@ import (
 	"lastro/stats"
 )
 
+// Interval is a 95% interval.
+type Interval = stats.Interval
+
 // MaxCompare is how many tracked runs are compared at once.
 const MaxCompare = 10
 
@@ -45,12 +48,12 @@ type MetricRow struct {
 // MetricValue is a metric of one run or setting.
 type MetricValue struct {
 	Known bool
-	Value float64         // the newest, or the mean of N repeats
-	N     int             // repeats that Value is the mean of
-	CI    *stats.Interval // of Value, 95%; nil without repeats
-	Diff  *float64        // from the base; nil for the base itself and where one of the two is unknown
+	Value float64   // the newest, or the mean of N repeats
+	N     int       // repeats that Value is the mean of
+	CI    *Interval // of Value, 95%; nil without repeats
+	Diff  *float64  // from the base; nil for the base itself and where one of the two is unknown
 	// DiffCI is the 95% interval of Diff; nil unless both sides have repeats.
-	DiffCI *stats.Interval
+	DiffCI *Interval
 
 	values []float64
 }
@@ -94,7 +97,7 @@ func (s *Service) Compare(ctx context.Context, ids []string, o CompareOptions) (
 	if err := c.measured(ctx, s, o.All); err != nil {
 		return c, err
 	}
-	c.settings(o.All)
+	c.settings()
 	return c, nil
 }
 
@@ -270,8 +273,12 @@ func (r MetricRow) Differs() bool {
 
 func sameNumber(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
-// settings puts runs together that differ in their seeds only.
-func (c *Comparison) settings(all bool) {
+// settings puts runs together that differ in their seeds only: the same other
+// params, data and commit.
+func (c *Comparison) settings() {
+	if !c.seeded() {
+		return
+	}
 	var settings []Setting
 	at := map[string]int{}
 	for i, r := range c.Runs {
@@ -282,6 +289,11 @@ func (c *Comparison) settings(all bool) {
 			}
 		}
 		key := fmt.Sprintf("%q", rest)
+		for _, row := range slices.Concat(c.Data, c.Code) {
+			if v := row.Values[i]; v != nil {
+				key += fmt.Sprintf(" %q %q", row.Name, *v)
+			}
+		}
 		n, ok := at[key]
 		if !ok {
 			n = len(settings)
@@ -289,7 +301,7 @@ func (c *Comparison) settings(all bool) {
 		}
 		settings[n].Runs = append(settings[n].Runs, i)
 	}
-	if len(settings) == len(c.Runs) || len(settings) < 2 && !c.seeded() {
+	if len(settings) == len(c.Runs) {
 		return
 	}
 	for i := range settings {
@@ -305,9 +317,7 @@ func (c *Comparison) settings(all bool) {
 		}
 		byName[row.Name] = values
 	}
-	same := c.Same
-	c.Settings, c.BySetting = settings, c.metricRows(byName, all)
-	c.Same = same // they are counted already
+	c.Settings, c.BySetting = settings, c.metricRows(byName, true)
 }
 
 // pooled is a metric over the runs of a setting: each run counts once, by its

@@ -10,3 +10,8 @@ import "lastro/track"
 func RunQuery(filter string, orders []string) (track.Query, error) {
 	return runWords.query(filter, orders)
 }
+
+// ExperimentQuery is RunQuery for a search of experiments.
+func ExperimentQuery(filter string, orders []string) (track.Query, error) {
+	return experimentWords.query(filter, orders)
+}

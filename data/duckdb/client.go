@@ -374,6 +374,12 @@ func (c *Client) Count(ctx context.Context, req data.CountRequest) (out data.Cou
 	return out, err
 }
 
+// Typed implements data.Engine.
+func (c *Client) Typed(ctx context.Context, req data.TypedRequest) (out data.Written, err error) {
+	err = c.call(ctx, "typed", req, &out)
+	return out, err
+}
+
 // Compact implements data.Engine.
 func (c *Client) Compact(ctx context.Context, req data.CompactRequest) (out data.Written, err error) {
 	err = c.call(ctx, "compact", req, &out)

@@ -38,6 +38,7 @@ func methods(e data.Engine) map[string]handler {
 		"groups":   handle(e.GroupCounts),
 		"count":    handle(e.Count),
 		"compact":  handle(e.Compact),
+		"typed":    handle(e.Typed),
 	}
 }
 

@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"not built":                  {"POST", "/api/3.0/mlflow/traces/search", "{}", nil, 404, "ENDPOINT_NOT_FOUND"},
 		"gateway proxy":              {"POST", "/ajax-api/2.0/mlflow/gateway-proxy", "{}", nil, 404, "ENDPOINT_NOT_FOUND"},
-		"wrong method":               {"GET", create, "", nil, 404, "ENDPOINT_NOT_FOUND"},
+		"wrong method":               {"GET", create, "", nil, 405, "ENDPOINT_NOT_FOUND"},
 		"not JSON":                   {"POST", create, "{", nil, 400, "INVALID_PARAMETER_VALUE"},
 		"wrong type":                 {"POST", create, `{"name":5}`, nil, 400, "INVALID_PARAMETER_VALUE"},
 		"unknown fields are ignored": {"POST", create, `{"name":"n","new_in_4":1}`, nil, 200, ""},

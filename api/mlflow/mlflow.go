@@ -4,7 +4,7 @@
 // client works: experiments, tracked runs, logged models, artifacts and the
 // model registry. Wire types and MLflow's own words (stage, signature) stay in
 // here. Rules are those of track and registry; what MLflow has and lastro does
-// not answers ENDPOINT_NOT_FOUND.
+// not answers ENDPOINT_NOT_FOUND and says what it is.
 package mlflow
 
 import (
@@ -12,6 +12,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 
 	"lastro"
 	"lastro/auth"
@@ -47,7 +49,10 @@ type Ingredients struct {
 	Lock   lastro.Digest // of the dependency lock; "" without
 }
 
-type handler struct{ Deps }
+type handler struct {
+	Deps
+	served *http.ServeMux // what is served below /api, to tell a wrong method from a wrong path
+}
 
 // ProtocolVersion is the release of MLflow whose REST protocol this follows;
 // clients ask for it at /version.
@@ -67,31 +72,29 @@ type endpoint struct {
 
 // Routes returns every route of the protocol with its permission.
 func Routes(d Deps) []auth.Route {
-	h := &handler{d}
-	routes := []auth.Route{
-		{Pattern: "GET /version", Permission: auth.Public, Handler: h.version},
-		{Pattern: "GET /health", Permission: auth.Public, Handler: h.health},
+	h := &handler{Deps: d, served: http.NewServeMux()}
+	endpoints := h.endpoints()
+	for _, e := range endpoints {
+		h.served.HandleFunc(e.method+" /api"+e.path, e.serve)
 	}
+	routes := append(h.miscRoutes(), h.elsewhereRoutes()...)
 	for _, prefix := range prefixes {
-		for _, e := range h.endpoints() {
+		for _, e := range endpoints {
 			routes = append(routes, auth.Route{Pattern: e.method + " " + prefix + e.path, Permission: e.permission, Handler: e.serve, AnyContentType: e.upload})
 		}
-		for _, v := range []string{"/2.0/", "/3.0/"} {
-			routes = append(routes, auth.Route{Pattern: prefix + v, Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true})
-		}
+		routes = append(routes, auth.Route{Pattern: prefix + "/2.0/", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true},
+			auth.Route{Pattern: prefix + "/3.0/", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true})
 	}
 	return append(routes, auth.Route{Pattern: "/v1/traces", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true})
 }
 
+// ours are the beginnings of the paths that belong to this protocol.
+var ours = []string{"/api/2.0/", "/api/3.0/", "/api/2.0mlflow/", "/ajax-api/", "/v1/traces", "/gateway/", "/graphql", "/get-artifact", "/model-versions/get-artifact"}
+
 // Owns reports whether a request belongs to this protocol, so that refusals of
 // the door in front (401, 403, 413, 415) are answered by Refuse.
 func Owns(r *http.Request) bool {
-	for _, prefix := range []string{"/api/2.0/", "/api/3.0/", "/ajax-api/", "/v1/traces"} {
-		if len(r.URL.Path) >= len(prefix) && r.URL.Path[:len(prefix)] == prefix {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(ours, func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) })
 }
 
 const (
@@ -102,6 +105,10 @@ const (
 )
 
 func (h *handler) endpoints() []endpoint {
+	return slices.Concat(h.coreEndpoints(), h.miscEndpoints())
+}
+
+func (h *handler) coreEndpoints() []endpoint {
 	const e, r, lm = "/2.0/mlflow/experiments/", "/2.0/mlflow/runs/", "/2.0/mlflow/logged-models"
 	const rm, mv, art = "/2.0/mlflow/registered-models/", "/2.0/mlflow/model-versions/", "/2.0/mlflow-artifacts/artifacts"
 	return []endpoint{
@@ -172,8 +179,6 @@ func (h *handler) endpoints() []endpoint {
 		{"GET", art + "/{path...}", readT, h.download, false},
 		{"PUT", art + "/{path...}", writeT, h.upload, true},
 		{"DELETE", art + "/{path...}", writeT, serve(h, h.deleteArtifact), false},
-
-		{"GET", "/3.0/mlflow/server-info", readT, serve(h, h.serverInfo), false},
 	}
 }
 

@@ -69,12 +69,27 @@ func decode(w http.ResponseWriter, r *http.Request, dst any) error {
 			}
 		}
 	}
-	return fill(v, func(name string) []string {
+	if err := fill(v, func(name string) []string {
 		if value := r.PathValue(name); value != "" {
 			return []string{value}
 		}
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
+	return needed(v)
+}
+
+// needed refuses a request without a field that its type marks need:"yes".
+func needed(v reflect.Value) error {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Tag.Get("need") == "yes" && v.Field(i).IsZero() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return missing(name)
+		}
+	}
+	return nil
 }
 
 func badJSON(err error) error {
@@ -203,10 +218,6 @@ func message(err error, status int) string {
 		return "lastro failed to answer; its log says why"
 	}
 	return err.Error()
-}
-
-func (h *handler) notBuilt(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusNotFound, refusal{"ENDPOINT_NOT_FOUND", fmt.Sprintf("lastro has no endpoint for %s %s", r.Method, r.URL.Path)})
 }
 
 func (h *handler) version(w http.ResponseWriter, _ *http.Request) {

@@ -5,8 +5,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"lastro"
@@ -14,47 +14,52 @@ import (
 
 // SetAlias points an alias at a version. On a protected alias the guard is
 // asked first. Pointing it where it points already changes nothing. why may
-// name what allowed it.
+// name what allowed it. When somebody else moves the alias at the same time,
+// one of both fails with lastro.EConflict (L0721).
 func (s *Service) SetAlias(ctx context.Context, by lastro.Actor, model, alias string, number int, why string) error {
 	if err := checkAlias(alias); err != nil {
 		return err
 	}
-	m, err := s.store.Model(ctx, model)
-	if err != nil {
-		return err
-	}
-	to, err := s.store.Version(ctx, model, number)
-	if err != nil {
-		return err
-	}
-	from, err := s.pointsAt(ctx, model, alias)
-	if err != nil || from.Number == to.Number {
-		return err
-	}
-	if m.protects(alias) {
-		if err := s.ask(ctx, Move{Kind: MoveAlias, Model: model, Alias: alias, From: from, To: to, By: by, Why: why}); err != nil {
+	return s.steady(func() error {
+		m, err := s.store.Model(ctx, model)
+		if err != nil {
 			return err
 		}
-	}
-	return s.move(ctx, AliasMove{Model: model, Alias: alias, From: from.Number, To: number, By: by, Why: why}, to.Digest)
+		to, err := s.store.Version(ctx, model, number)
+		if err != nil {
+			return err
+		}
+		from, err := s.pointsAt(ctx, m, alias)
+		if err != nil || from.Number == to.Number {
+			return err
+		}
+		if m.protects(alias) {
+			if err := s.ask(ctx, Move{Kind: MoveAlias, Model: model, Alias: alias, From: from, To: to, By: by, Why: why}); err != nil {
+				return err
+			}
+		}
+		return s.move(ctx, m, AliasMove{Model: model, Alias: alias, From: from.Number, To: number, By: by, Why: why}, to.Digest)
+	})
 }
 
 // DeleteAlias removes an alias; one that is not there is no error.
 func (s *Service) DeleteAlias(ctx context.Context, by lastro.Actor, model, alias, why string) error {
-	m, err := s.store.Model(ctx, model)
-	if err != nil {
-		return err
-	}
-	from, err := s.pointsAt(ctx, model, alias)
-	if err != nil || from.Number == 0 {
-		return err
-	}
-	if m.protects(alias) {
-		if err := s.ask(ctx, Move{Kind: RemoveAlias, Model: model, Alias: alias, From: from, By: by, Why: why}); err != nil {
+	return s.steady(func() error {
+		m, err := s.store.Model(ctx, model)
+		if err != nil {
 			return err
 		}
-	}
-	return s.move(ctx, AliasMove{Model: model, Alias: alias, From: from.Number, By: by, Why: why}, "")
+		from, err := s.pointsAt(ctx, m, alias)
+		if err != nil || from.Number == 0 {
+			return err
+		}
+		if m.protects(alias) {
+			if err := s.ask(ctx, Move{Kind: RemoveAlias, Model: model, Alias: alias, From: from, By: by, Why: why}); err != nil {
+				return err
+			}
+		}
+		return s.move(ctx, m, AliasMove{Model: model, Alias: alias, From: from.Number, By: by, Why: why}, "")
+	})
 }
 
 // SetStage gives a version a stage of the MLflow protocol. On a declared model
@@ -62,19 +67,27 @@ func (s *Service) DeleteAlias(ctx context.Context, by lastro.Actor, model, alias
 // alias, and so is taking a version out of one. With archive the other
 // versions of that stage become Archived.
 func (s *Service) SetStage(ctx context.Context, by lastro.Actor, model string, number int, stage string, archive bool) (Version, error) {
-	m, err := s.store.Model(ctx, model)
+	err := s.steady(func() error { return s.setStage(ctx, by, model, number, stage, archive) })
 	if err != nil {
 		return Version{}, err
 	}
+	return s.store.Version(ctx, model, number)
+}
+
+func (s *Service) setStage(ctx context.Context, by lastro.Actor, model string, number int, stage string, archive bool) error {
+	m, err := s.store.Model(ctx, model)
+	if err != nil {
+		return err
+	}
 	v, err := s.store.Version(ctx, model, number)
 	if err != nil {
-		return v, err
+		return err
 	}
 	var leave []Version
 	if archive {
 		all, err := s.VersionsOf(ctx, model)
 		if err != nil {
-			return v, err
+			return err
 		}
 		leave = slices.DeleteFunc(all, func(o Version) bool { return o.Number == number || o.Stage != stage })
 	}
@@ -84,21 +97,21 @@ func (s *Service) SetStage(ctx context.Context, by lastro.Actor, model string, n
 			from = leave[0]
 		}
 		if err := s.ask(ctx, Move{Kind: MoveStage, Model: model, Alias: stage, From: from, To: v, By: by}); err != nil {
-			return v, err
+			return err
 		}
+	}
+	at := s.clock.Now()
+	var moves []StageMove
+	var events []lastro.Event
+	add := func(o Version, to string) {
+		moves = append(moves, StageMove{Number: o.Number, From: o.Stage, To: to})
+		events = append(events, lastro.NewEvent(at, by, "version.staged", o.Ref(), map[string]any{"from": o.Stage, "to": to, "digest": o.Digest}))
 	}
 	for _, o := range leave {
-		if err := s.stage(ctx, by, &o, "Archived"); err != nil {
-			return v, err
-		}
+		add(o, "Archived")
 	}
-	return v, s.stage(ctx, by, &v, stage)
-}
-
-func (s *Service) stage(ctx context.Context, by lastro.Actor, v *Version, stage string) error {
-	before := v.Stage
-	v.Stage, v.UpdatedAt = stage, s.clock.Now()
-	return s.store.UpdateVersion(ctx, *v, lastro.NewEvent(v.UpdatedAt, by, "version.staged", v.Ref(), map[string]any{"from": before, "to": stage, "digest": v.Digest}))
+	add(v, stage)
+	return s.store.MoveStages(ctx, m, moves, at, events...)
 }
 
 // live reports whether a stage is one that people deploy from.
@@ -110,17 +123,21 @@ func (s *Service) Rename(ctx context.Context, by lastro.Actor, from, to string) 
 	if err := checkName("model", to); err != nil {
 		return Model{}, err
 	}
-	m, err := s.store.Model(ctx, from)
-	if err != nil {
-		return m, err
-	}
-	if m.Declared {
-		if err := s.ask(ctx, Move{Kind: RenameModel, Model: from, Name: to, By: by}); err != nil {
-			return m, err
+	err := s.steady(func() error {
+		m, err := s.store.Model(ctx, from)
+		if err != nil {
+			return err
 		}
-	}
-	if err := s.store.RenameModel(ctx, from, to, lastro.NewEvent(s.clock.Now(), by, "model.renamed", m.Ref(), map[string]any{"to": to})); err != nil {
-		return m, err
+		if m.Declared {
+			if err := s.ask(ctx, Move{Kind: RenameModel, Model: from, Name: to, By: by}); err != nil {
+				return err
+			}
+		}
+		at := s.clock.Now()
+		return s.store.RenameModel(ctx, m, to, at, lastro.NewEvent(at, by, "model.renamed", m.Ref(), map[string]any{"to": to}))
+	})
+	if err != nil {
+		return Model{}, err
 	}
 	return s.Model(ctx, to)
 }
@@ -128,48 +145,57 @@ func (s *Service) Rename(ctx context.Context, by lastro.Actor, from, to string) 
 // Delete removes a model with its versions and aliases. Their bytes stay in
 // the blob store and their history in the events.
 func (s *Service) Delete(ctx context.Context, by lastro.Actor, model string) error {
-	m, err := s.store.Model(ctx, model)
-	if err != nil {
-		return err
-	}
-	if m.Declared {
-		if err := s.ask(ctx, Move{Kind: DeleteModel, Model: model, By: by}); err != nil {
+	return s.steady(func() error {
+		m, err := s.store.Model(ctx, model)
+		if err != nil {
 			return err
 		}
-	}
-	return s.store.DeleteModel(ctx, model, lastro.NewEvent(s.clock.Now(), by, "model.deleted", m.Ref(), nil))
+		if m.Declared {
+			if err := s.ask(ctx, Move{Kind: DeleteModel, Model: model, By: by}); err != nil {
+				return err
+			}
+		}
+		at := s.clock.Now()
+		return s.store.DeleteModel(ctx, m, by, at, lastro.NewEvent(at, by, "model.deleted", m.Ref(), nil))
+	})
 }
 
 // DeleteVersion removes a version and the aliases on it. The guard is asked
 // when one of those is protected, or the version has a live stage.
 func (s *Service) DeleteVersion(ctx context.Context, by lastro.Actor, model string, number int) error {
-	m, err := s.store.Model(ctx, model)
-	if err != nil {
-		return err
-	}
-	v, err := s.store.Version(ctx, model, number)
-	if err != nil {
-		return err
-	}
-	for _, alias := range v.Aliases {
-		if m.protects(alias) {
-			if err := s.ask(ctx, Move{Kind: DeleteVersion, Model: model, Alias: alias, From: v, By: by}); err != nil {
+	return s.steady(func() error {
+		m, err := s.store.Model(ctx, model)
+		if err != nil {
+			return err
+		}
+		v, err := s.store.Version(ctx, model, number)
+		if err != nil {
+			return err
+		}
+		held := slices.DeleteFunc(slices.Clone(v.Aliases), func(a string) bool { return !m.protects(a) })
+		if m.Declared && live(v.Stage) {
+			held = append(held, v.Stage)
+		}
+		for _, name := range held {
+			if err := s.ask(ctx, Move{Kind: DeleteVersion, Model: model, Alias: name, From: v, By: by}); err != nil {
 				return err
 			}
 		}
-	}
-	if m.Declared && live(v.Stage) {
-		if err := s.ask(ctx, Move{Kind: DeleteVersion, Model: model, Alias: v.Stage, From: v, By: by}); err != nil {
-			return err
+		at := s.clock.Now()
+		var events []lastro.Event
+		for _, alias := range v.Aliases {
+			events = append(events, AliasMove{Model: model, Alias: alias, From: number, By: by, At: at, Why: VersionDeleted}.event(m, ""))
 		}
-	}
-	for _, alias := range v.Aliases {
-		if err := s.move(ctx, AliasMove{Model: model, Alias: alias, From: number, By: by, Why: "version deleted"}, ""); err != nil {
-			return err
-		}
-	}
-	return s.store.DeleteVersion(ctx, model, number, lastro.NewEvent(s.clock.Now(), by, "version.deleted", v.Ref(), map[string]any{"digest": v.Digest}))
+		events = append(events, lastro.NewEvent(at, by, "version.deleted", v.Ref(), map[string]any{"digest": v.Digest}))
+		return s.store.DeleteVersion(ctx, m, v, by, at, events...)
+	})
 }
+
+// Why an alias went with what it pointed at.
+const (
+	VersionDeleted = "version deleted"
+	ModelDeleted   = "model deleted"
+)
 
 // protects reports whether an alias moves only when the guard lets it.
 func (m Model) protects(alias string) bool { return m.Declared && slices.Contains(m.Protect, alias) }
@@ -188,32 +214,43 @@ func (s *Service) ask(ctx context.Context, m Move) error {
 }
 
 // pointsAt returns the version under an alias, the zero Version if none.
-func (s *Service) pointsAt(ctx context.Context, model, alias string) (Version, error) {
-	a, err := s.store.Alias(ctx, model, alias)
-	if lastro.Is(err, lastro.ENotFound) {
+func (s *Service) pointsAt(ctx context.Context, m Model, alias string) (Version, error) {
+	i := slices.IndexFunc(m.Aliases, func(a Alias) bool { return a.Name == alias })
+	if i < 0 {
 		return Version{}, nil
 	}
-	if err != nil {
-		return Version{}, err
+	v, err := s.store.Version(ctx, m.Name, m.Aliases[i].Number)
+	if lastro.Is(err, lastro.ENotFound) { // it was deleted since m was read
+		return v, ErrChanged
 	}
-	return s.store.Version(ctx, model, a.Number)
+	return v, err
 }
 
-func (s *Service) move(ctx context.Context, m AliasMove, digest lastro.Digest) error {
+func (s *Service) move(ctx context.Context, seen Model, m AliasMove, digest lastro.Digest) error {
 	m.At = s.clock.Now()
-	ev := lastro.NewEvent(m.At, m.By, "alias.moved", lastro.NewRef("model", m.Model, m.Alias),
-		map[string]any{"alias": m.Alias, "from": m.From, "to": m.To, "digest": digest, "why": m.Why})
-	return s.store.MoveAlias(ctx, m, ev)
+	return s.store.MoveAlias(ctx, seen, m, m.event(seen, digest))
 }
 
-// checkAlias refuses aliases that could be taken for something else in a model URI.
+func (m AliasMove) event(of Model, digest lastro.Digest) lastro.Event {
+	return lastro.NewEvent(m.At, m.By, "alias.moved", lastro.NewRef("model", m.Model, m.Alias),
+		map[string]any{"alias": m.Alias, "from": m.From, "to": m.To, "digest": digest, "why": m.Why, "prompt": of.IsPrompt()})
+}
+
+// Aliases are those that MLflow's clients can set; the second pattern reads
+// like a version in a model URI.
+var (
+	aliasPattern = regexp.MustCompile(`^[\pL\pN_-]{1,255}$`)
+	likeVersion  = regexp.MustCompile(`^[vV]?[0-9]+$`)
+)
+
+// checkAlias refuses aliases that could not be spelled in a model URI, or that
+// could be taken for something else there.
 func checkAlias(alias string) error {
-	if err := checkName("alias", alias); err != nil {
-		return err
-	}
-	_, notNumber := strconv.Atoi(strings.TrimPrefix(strings.ToLower(alias), "v"))
-	if strings.EqualFold(alias, "latest") || notNumber == nil {
-		return &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("%q cannot be an alias: it reads like a version", alias),
+	switch {
+	case !aliasPattern.MatchString(alias):
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0720", Msg: fmt.Sprintf("%.300q cannot be an alias", alias), Hint: "use 1 to 255 letters, digits, _ and -"}
+	case strings.EqualFold(alias, "latest") || likeVersion.MatchString(alias):
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0720", Msg: fmt.Sprintf("%q cannot be an alias: it reads like a version", alias),
 			Hint: "choose a word such as champion"}
 	}
 	return nil

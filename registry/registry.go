@@ -9,7 +9,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"lastro"
@@ -29,6 +31,17 @@ type Model struct {
 	Latest      []Version // the newest version of each stage; filled by Service.Model and Search
 }
 
+// tagIsPrompt is MLflow's: its clients keep prompts as models with this tag.
+const tagIsPrompt = "mlflow.prompt.is_prompt"
+
+// IsPrompt reports whether a model holds the versions of a prompt.
+func (m Model) IsPrompt() bool { return isPrompt(m.Tags) }
+
+// IsPrompt reports whether a version holds a prompt's text.
+func (v Version) IsPrompt() bool { return isPrompt(v.Tags) }
+
+func isPrompt(tags map[string]string) bool { return strings.EqualFold(tags[tagIsPrompt], "true") }
+
 // Ref returns "model:NAME".
 func (m Model) Ref() lastro.Ref { return lastro.NewRef("model", m.Name, "") }
 
@@ -45,6 +58,7 @@ type Version struct {
 	Number       int
 	Digest       lastro.Digest // blob tree of the model's folder
 	Source       string        // where the registering client said it comes from; "" from a pipeline
+	RunLink      string        // where its run can be looked at, as the client says; never followed
 	Run          string        // pipeline run that made it, "" if none
 	Step         string        // and its step
 	Cell         string        // and its matrix cell
@@ -84,6 +98,17 @@ type AliasMove struct {
 	By       lastro.Actor
 	Why      string // a reference to what allowed it, such as a decision; may be empty
 }
+
+// StageMove is a version that goes from one stage to another.
+type StageMove struct {
+	Number   int
+	From, To string
+}
+
+// ErrChanged is in the chain of a store's error when a model is not any more
+// what a change was decided on: what it protects, where its aliases point, the
+// stages of its versions. Nothing was written; who looks again may decide again.
+var ErrChanged = errors.New("the model was changed meanwhile")
 
 // MoveKind says through which operation something protected would move.
 type MoveKind string

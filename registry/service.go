@@ -37,33 +37,53 @@ func (s *Service) Declare(ctx context.Context, by lastro.Actor, specs []Spec) er
 		if err := checkName("model", spec.Name); err != nil {
 			return err
 		}
-		m, err := s.store.Model(ctx, spec.Name)
-		if lastro.Is(err, lastro.ENotFound) {
-			if m, err = s.create(ctx, Model{Name: spec.Name, By: by}); lastro.Is(err, lastro.EConflict) {
-				m, err = s.store.Model(ctx, spec.Name)
+		for _, alias := range spec.Protect {
+			if err := checkAlias(alias); err != nil {
+				return err
 			}
 		}
-		if err != nil {
-			return err
-		}
-		protect := slices.Concat(alwaysProtected, spec.Protect, m.Protect)
-		slices.Sort(protect)
-		protect = slices.Compact(protect)
-		if m.Declared && slices.Equal(protect, m.Protect) {
-			continue
-		}
-		m.Declared, m.Protect, m.UpdatedAt = true, protect, s.clock.Now()
-		ev := lastro.NewEvent(m.UpdatedAt, by, "model.declared", m.Ref(), map[string]any{"protect": protect})
-		if err := s.store.UpdateModel(ctx, m, ev); err != nil {
+		if err := s.steady(func() error { return s.declare(ctx, by, spec) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (s *Service) declare(ctx context.Context, by lastro.Actor, spec Spec) error {
+	m, err := s.store.Model(ctx, spec.Name)
+	if lastro.Is(err, lastro.ENotFound) {
+		if m, err = s.create(ctx, Model{Name: spec.Name, By: by}); lastro.Is(err, lastro.EConflict) {
+			m, err = s.store.Model(ctx, spec.Name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	protect := slices.Concat(alwaysProtected, spec.Protect, m.Protect)
+	slices.Sort(protect)
+	protect = slices.Compact(protect)
+	if m.Declared && slices.Equal(protect, m.Protect) {
+		return nil
+	}
+	at := s.clock.Now()
+	return s.store.DeclareModel(ctx, m, protect, at, lastro.NewEvent(at, by, "model.declared", m.Ref(), map[string]any{"protect": protect}))
+}
+
+// steady does something again when a model was changed between looking at it
+// and writing: others may have moved an alias, and what is decided on must be
+// what is there.
+func (s *Service) steady(f func() error) (err error) {
+	for range 50 {
+		if err = f(); !errors.Is(err, ErrChanged) {
+			return err
+		}
+	}
+	return err
+}
+
 // Registration is what somebody registers.
 type Registration struct {
-	Version      // Model, Digest, Source, Run, Step, Cell, TrackedRun, LoggedModel, DataVersions, Commit, Lock, Description, Tags, By
+	Version      // all but Number, Stage, times and Aliases
 	Once    bool // return the version that the same Run already made from the same Digest: a pipeline's retry
 }
 
@@ -71,10 +91,7 @@ type Registration struct {
 // succeeds whoever asks and whatever the model is: only aliases need evidence.
 // The caller has checked that the blob tree Digest exists.
 func (s *Service) Register(ctx context.Context, r Registration) (v Version, created bool, err error) {
-	if err := checkName("model", r.Model); err != nil {
-		return v, false, err
-	}
-	if _, err := lastro.ParseDigest(string(r.Digest)); err != nil {
+	if err := s.checkVersion(r.Version); err != nil {
 		return v, false, err
 	}
 	if _, err := s.store.Model(ctx, r.Model); lastro.Is(err, lastro.ENotFound) {
@@ -83,13 +100,27 @@ func (s *Service) Register(ctx context.Context, r Registration) (v Version, crea
 		}
 	}
 	v = r.Version
+	v.Tags = v.tagged()
 	v.CreatedAt = s.clock.Now()
 	v.UpdatedAt, v.Stage = v.CreatedAt, "None"
-	return s.store.CreateVersion(ctx, v, r.Once && r.Run != "", func(v Version) lastro.Event {
-		return lastro.NewEvent(v.CreatedAt, v.By, "version.created", v.Ref(), map[string]any{
-			"digest": v.Digest, "run": v.Run, "step": v.Step, "cell": v.Cell, "trackedrun": v.TrackedRun, "source": v.Source,
-			"data": v.DataVersions, "commit": v.Commit, "lock": v.Lock})
-	})
+	return s.store.CreateVersion(ctx, v, r.Once && r.Run != "", Version.created)
+}
+
+func (s *Service) checkVersion(v Version) error {
+	if err := checkName("model", v.Model); err != nil {
+		return err
+	}
+	if _, err := lastro.ParseDigest(string(v.Digest)); err != nil {
+		return err
+	}
+	return checkTags(v.Tags)
+}
+
+// created is the event of a new version.
+func (v Version) created() lastro.Event {
+	return lastro.NewEvent(v.CreatedAt, v.By, "version.created", v.Ref(), map[string]any{
+		"digest": v.Digest, "run": v.Run, "step": v.Step, "cell": v.Cell, "trackedrun": v.TrackedRun, "source": v.Source,
+		"data": v.DataVersions, "commit": v.Commit, "lock": v.Lock, "prompt": v.IsPrompt()})
 }
 
 // CreateModel creates a model without versions; lastro.EConflict when the name is taken.
@@ -97,14 +128,22 @@ func (s *Service) CreateModel(ctx context.Context, by lastro.Actor, m Model) (Mo
 	if err := checkName("model", m.Name); err != nil {
 		return m, err
 	}
-	m.By, m.Declared, m.Protect = by, false, nil
+	if err := checkTags(m.Tags); err != nil {
+		return m, err
+	}
+	m.By, m.Declared, m.Protect, m.Tags = by, false, nil, own(m.Tags)
 	return s.create(ctx, m)
 }
 
 func (s *Service) create(ctx context.Context, m Model) (Model, error) {
 	m.CreatedAt = s.clock.Now()
 	m.UpdatedAt = m.CreatedAt
-	return m, s.store.CreateModel(ctx, m, lastro.NewEvent(m.CreatedAt, m.By, "model.created", m.Ref(), nil))
+	return m, s.store.CreateModel(ctx, m, m.created())
+}
+
+// created is the event of a new model.
+func (m Model) created() lastro.Event {
+	return lastro.NewEvent(m.CreatedAt, m.By, "model.created", m.Ref(), map[string]any{"prompt": m.IsPrompt()})
 }
 
 // Model returns a model with its tags, aliases and the newest version of each stage.
@@ -176,12 +215,6 @@ func (s *Service) ByAlias(ctx context.Context, model, alias string) (Version, er
 	return s.store.Version(ctx, model, a.Number)
 }
 
-// AliasHistory lists the moves of one alias, or of all aliases of the model
-// when name is "", oldest first.
-func (s *Service) AliasHistory(ctx context.Context, model, name string) ([]AliasMove, error) {
-	return s.store.AliasHistory(ctx, model, name)
-}
-
 // HasDigest reports whether any version is made of these bytes.
 func (s *Service) HasDigest(ctx context.Context, d lastro.Digest) (bool, error) {
 	return s.store.HasDigest(ctx, d)
@@ -189,54 +222,22 @@ func (s *Service) HasDigest(ctx context.Context, d lastro.Digest) (bool, error) 
 
 // Describe changes a model's description.
 func (s *Service) Describe(ctx context.Context, by lastro.Actor, model, description string) (Model, error) {
-	m, err := s.store.Model(ctx, model)
-	if err != nil {
-		return m, err
+	at := s.clock.Now()
+	ev := lastro.NewEvent(at, by, "model.described", lastro.NewRef("model", model, ""), nil)
+	if err := s.store.DescribeModel(ctx, model, description, at, ev); err != nil {
+		return Model{}, err
 	}
-	m.Description, m.UpdatedAt = description, s.clock.Now()
-	return m, s.store.UpdateModel(ctx, m, lastro.NewEvent(m.UpdatedAt, by, "model.described", m.Ref(), nil))
+	return s.Model(ctx, model)
 }
 
 // DescribeVersion changes a version's description.
 func (s *Service) DescribeVersion(ctx context.Context, by lastro.Actor, model string, number int, description string) (Version, error) {
-	v, err := s.store.Version(ctx, model, number)
-	if err != nil {
-		return v, err
+	at := s.clock.Now()
+	ev := lastro.NewEvent(at, by, "version.described", lastro.NewRef("model", model, strconv.Itoa(number)), nil)
+	if err := s.store.DescribeVersion(ctx, model, number, description, at, ev); err != nil {
+		return Version{}, err
 	}
-	v.Description, v.UpdatedAt = description, s.clock.Now()
-	return v, s.store.UpdateVersion(ctx, v, lastro.NewEvent(v.UpdatedAt, by, "version.described", v.Ref(), nil))
-}
-
-// SetModelTag writes one tag of a model.
-func (s *Service) SetModelTag(ctx context.Context, model, key, value string) error {
-	if _, err := s.store.Model(ctx, model); err != nil {
-		return err
-	}
-	return s.store.SetModelTag(ctx, model, key, value)
-}
-
-// DeleteModelTag removes one tag of a model; one that is not there is no error.
-func (s *Service) DeleteModelTag(ctx context.Context, model, key string) error {
-	if _, err := s.store.Model(ctx, model); err != nil {
-		return err
-	}
-	return s.store.DeleteModelTag(ctx, model, key)
-}
-
-// SetVersionTag writes one tag of a version.
-func (s *Service) SetVersionTag(ctx context.Context, model string, number int, key, value string) error {
-	if _, err := s.store.Version(ctx, model, number); err != nil {
-		return err
-	}
-	return s.store.SetVersionTag(ctx, model, number, key, value)
-}
-
-// DeleteVersionTag removes one tag of a version; one that is not there is no error.
-func (s *Service) DeleteVersionTag(ctx context.Context, model string, number int, key string) error {
-	if _, err := s.store.Version(ctx, model, number); err != nil {
-		return err
-	}
-	return s.store.DeleteVersionTag(ctx, model, number, key)
+	return s.store.Version(ctx, model, number)
 }
 
 // checkName refuses names that could not be spelled in a reference or a model URI.

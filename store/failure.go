@@ -29,6 +29,16 @@ func isUnique(err error) bool {
 	return errors.As(err, &e) && (e.Code() == 1555 || e.Code() == 2067)
 }
 
+// isForeign reports whether err is a row that points at one that is not there.
+// On PostgreSQL the transaction is lost with it: return from it.
+func isForeign(err error) bool {
+	if code := pgCode(err); code != "" {
+		return code == "23503"
+	}
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == 787 // SQLITE_CONSTRAINT_FOREIGNKEY
+}
+
 // isBusy reports whether another process had a SQLite file.
 func isBusy(err error) bool {
 	var e *sqlite.Error

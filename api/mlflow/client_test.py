@@ -213,7 +213,7 @@ def models():
         assert (mlflow.pyfunc.load_model(uri).predict(X) == want).all(), uri
     client.set_registered_model_alias("iris", "champion", "2")
     client.delete_registered_model_alias("iris", "champion")
-    refused("RESOURCE_DOES_NOT_EXIST", client.get_model_version_by_alias, "iris", "champion")
+    refused("INVALID_PARAMETER_VALUE", client.get_model_version_by_alias, "iris", "champion")
     return run.info.run_id, info.model_id
 
 

@@ -27,6 +27,7 @@ import (
 	"lastro/store"
 	"lastro/track"
 	"lastro/trigger"
+	"lastro/webhook"
 )
 
 // House is a state directory with everything that works on it.
@@ -48,6 +49,7 @@ type House struct {
 	Deploys   *deploy.Service
 	Monitors  *monitor.Service
 	Secrets   *secret.Service
+	Webhooks  *webhook.Service
 
 	inForce atomic.Pointer[project.Project]
 	known   *source.StatCache
@@ -97,6 +99,8 @@ type OpenOptions struct {
 	// SecretKey is a file with the key that opens secrets; "" = LASTRO_AGE_KEY_FILE, or the directory's own.
 	SecretKey string
 	AgeKey    string // the key itself, which counts before a file
+	// OutboundAllow are networks that webhooks may call although they are not public.
+	OutboundAllow []string
 }
 
 // Open opens a state directory. It fails with EConflict when another process
@@ -123,6 +127,9 @@ func Open(ctx context.Context, o OpenOptions) (h *House, err error) {
 	h.onClose(h.DB.Close)
 	h.Secrets = h.newSecrets(o)
 	if err := h.openCapabilities(); err != nil {
+		return h, err
+	}
+	if h.Webhooks, err = h.newWebhooks(o); err != nil {
 		return h, err
 	}
 	if !o.ReadOnly && h.Project() != nil && h.Project().Model != nil {

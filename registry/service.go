@@ -78,7 +78,7 @@ func (s *Service) steady(f func() error) (err error) {
 			return err
 		}
 	}
-	return err
+	return &lastro.Error{Code: lastro.EConflict, ID: "L0721", Msg: "the model changes faster than it can be decided on", Hint: "try again", Err: err}
 }
 
 // Registration is what somebody registers.

@@ -20,6 +20,7 @@ import (
 	"lastro/blob"
 	"lastro/registry"
 	"lastro/track"
+	"lastro/webhook"
 )
 
 // Blobs is what this door needs of a blob.Store.
@@ -34,6 +35,7 @@ type Blobs interface {
 type Deps struct {
 	Track    *track.Service
 	Registry *registry.Service
+	Webhooks *webhook.Service // nil = none
 	Blobs    Blobs
 	// MadeOf says what went into the work of a step, so that a version that its
 	// script registers knows it; nil when nothing can tell.
@@ -105,7 +107,7 @@ const (
 )
 
 func (h *handler) endpoints() []endpoint {
-	return slices.Concat(h.coreEndpoints(), h.miscEndpoints())
+	return slices.Concat(h.coreEndpoints(), h.miscEndpoints(), h.webhookEndpoints())
 }
 
 func (h *handler) coreEndpoints() []endpoint {

@@ -182,6 +182,9 @@ func statusOf(err error) (int, string) {
 	if errors.As(err, &full) && full.ID == "L0410" {
 		return http.StatusInsufficientStorage, "RESOURCE_EXHAUSTED" // a full disk: clients repeat a 500 for minutes
 	}
+	if full != nil && full.ID == "L0721" {
+		return http.StatusConflict, "RESOURCE_CONFLICT" // somebody else was faster: nothing to repeat blindly
+	}
 	switch lastro.CodeOf(err) {
 	case lastro.EInvalid, lastro.EFailed, lastro.EUnsupported:
 		return http.StatusBadRequest, "INVALID_PARAMETER_VALUE"

@@ -27,6 +27,7 @@ type DB struct {
 	bus     *bus
 
 	follower follower // where other processes write
+	keys     keyCache // names of tracking
 }
 
 // writer runs transactions on one kind of database.
@@ -151,7 +152,7 @@ func (db *DB) write(ctx context.Context, soon bool, fn func(*Tx) error, events [
 // Tx is a write transaction.
 type Tx struct {
 	dialect dialect
-	conn    *sql.Conn
+	conn    session
 	stmts   *statements    // nil where the driver keeps them
 	events  []lastro.Event // emitted, in order
 }

@@ -155,6 +155,8 @@ var postgresTypes = strings.NewReplacer(
 	"INTEGER", "BIGINT",
 	"BLOB", "BYTEA",
 	"TEXT", `TEXT COLLATE "C"`,
+	"(experiment, key, value, run)", "(experiment, key, substr(value, 1, 200), run)", // dialect.indexed
+	" WITHOUT ROWID", "", // PostgreSQL keeps no rows in an index
 )
 
 // like is a case-sensitive LIKE, in which % and _ have their meaning and

@@ -52,8 +52,13 @@ func provider(db *sql.DB, d dialect) (*goose.Provider, error) {
 	var list []*goose.Migration
 	for number, text := range texts {
 		list = append(list, goose.NewGoMigration(number, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, text)
-			return err
+			if _, err := tx.ExecContext(ctx, text); err != nil {
+				return err
+			}
+			if move := moves[number]; move != nil {
+				return move(ctx, &Tx{dialect: d, conn: tx})
+			}
+			return nil
 		}}, nil))
 	}
 	names := map[dialect]goose.Dialect{sqliteDialect: goose.DialectSQLite3, postgresDialect: goose.DialectPostgres}

@@ -42,6 +42,14 @@ func (p pairs) asParams() []track.Param {
 	return out
 }
 
+func (p pairs) keys() []string {
+	out := make([]string, len(p))
+	for i, kv := range p {
+		out[i] = kv.key
+	}
+	return out
+}
+
 // putPairs writes or overwrites pairs of one owner.
 func putPairs(ctx context.Context, tx *Tx, table, column, owner string, list pairs) error {
 	for _, kv := range list {
@@ -80,9 +88,14 @@ func (db *DB) pairs(ctx context.Context, table, column string, owners []string) 
 // each runs a query for ids in portions, because a statement takes a limited
 // number of arguments, and calls scan for every row.
 func (db *DB) each(ctx context.Context, query string, ids []string, scan func(*sql.Rows) error) error {
+	return db.eachOf(ctx, query, anys(ids), scan)
+}
+
+// eachOf is each for ids of any type.
+func (db *DB) eachOf(ctx context.Context, query string, ids []any, scan func(*sql.Rows) error) error {
 	for len(ids) > 0 {
 		n := min(len(ids), 500)
-		rows, err := db.Query(ctx, fmt.Sprintf(query, marks(n)), anys(ids[:n])...)
+		rows, err := db.Query(ctx, fmt.Sprintf(query, marks(n)), ids[:n]...)
 		if _, err := collect(rows, err, func(r *sql.Rows) (struct{}, error) { return struct{}{}, scan(r) }); err != nil {
 			return err
 		}

@@ -13,8 +13,8 @@ import (
 // Activity implements track.Store.
 func (s Track) Activity(ctx context.Context, experiments []string) (map[string]track.Activity, error) {
 	out := map[string]track.Activity{}
-	err := s.db.each(ctx, `SELECT experiment, COUNT(*), SUM(CASE WHEN ended_at = 0 THEN 1 ELSE 0 END), MAX(started_at)
-		FROM tracked_runs WHERE experiment IN (%s) AND state = 'active' GROUP BY experiment`, experiments, func(r *sql.Rows) error {
+	err := s.db.each(ctx, `SELECT e.id, COUNT(*), SUM(CASE WHEN r.ended_at = 0 THEN 1 ELSE 0 END), MAX(r.started_at)
+		FROM `+runTables+` WHERE e.id IN (%s) AND r.state = 'active' GROUP BY e.id`, experiments, func(r *sql.Rows) error {
 		var id string
 		var a track.Activity
 		var last int64

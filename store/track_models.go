@@ -139,8 +139,9 @@ func (s Track) fillLoggedModels(ctx context.Context, list []track.LoggedModel) e
 	for id, m := range byID {
 		m.Params, m.Tags = params[id].asParams(), tags[id].asMap()
 	}
-	return s.db.each(ctx, `SELECT `+pointColumns+` FROM logged_model_metrics WHERE model IN (%s) ORDER BY model, key, run`, ids, func(r *sql.Rows) error {
-		run, metric, err := scanPoint(r)
+	return s.db.each(ctx, `SELECT run, key, at, step, value, is_nan, model, dataset_name, dataset_digest FROM logged_model_metrics WHERE model IN (%s) ORDER BY model, key, run`, ids, func(r *sql.Rows) error {
+		var run string
+		metric, err := scanMetric(r, &run)
 		if err != nil {
 			return err
 		}

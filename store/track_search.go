@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"lastro"
@@ -51,16 +52,16 @@ type trackCompiler struct {
 }
 
 // scope adds the query's experiments and state.
-func (c *trackCompiler) scope(alias string, q track.Query) {
+func (c *trackCompiler) scope(experiment, state string, q track.Query) {
 	if q.Experiments != nil {
 		if len(q.Experiments) == 0 {
 			c.w.add("1 = 0")
 		} else {
-			c.w.add(alias+".experiment IN ("+marks(len(q.Experiments))+")", anys(q.Experiments)...)
+			c.w.add(experiment+" IN ("+marks(len(q.Experiments))+")", anys(q.Experiments)...)
 		}
 	}
 	if q.State != "" {
-		c.w.add(alias+".state = ?", string(q.State))
+		c.w.add(state+" = ?", string(q.State))
 	}
 }
 
@@ -74,6 +75,10 @@ func (c *trackCompiler) compile(what string, q track.Query) (search, error) {
 	terms, err := c.order(q.Order)
 	asked := fingerprint(what, q.Experiments, q.State, q.Where, q.Order, q.Datasets)
 	return search{where: c.w, terms: terms, token: q.Token, limit: q.Limit, asked: asked}, err
+}
+
+func cannotOrder(o track.Order) error {
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0702", Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
 }
 
 func cannotCompare(cl track.Clause) error {
@@ -102,30 +107,37 @@ func (c *trackCompiler) clause(cl track.Clause) error {
 }
 
 func (c *trackCompiler) attribute(cl track.Clause) error {
-	a, ok := c.attributes[cl.Key]
+	w, err := compareAttribute(c.dialect, c.attributes, cl)
+	c.w.add(w.joined(), w.args...)
+	return err
+}
+
+// compareAttribute compares an attribute by its expression.
+func compareAttribute(d dialect, attributes map[string]attribute, cl track.Clause) (w where, err error) {
+	a, ok := attributes[cl.Key]
 	switch {
 	case !ok:
-		return cannotCompare(cl)
+		return w, cannotCompare(cl)
 	case cl.Op == track.IsNull || cl.Op == track.NotNull:
-		c.w.add(a.value() + " " + string(cl.Op))
-		return nil
+		w.add(a.value() + " " + string(cl.Op))
+		return w, nil
 	case a.kind == isText:
-		cond, args, ok := compareText(c.dialect, a.value(), string(cl.Op), cl.Text, cl.Values)
+		cond, args, ok := compareText(d, a.value(), string(cl.Op), cl.Text, cl.Values)
 		if !ok {
-			return cannotCompare(cl)
+			return w, cannotCompare(cl)
 		}
-		c.w.add(cond, args...)
-		return nil
+		w.add(cond, args...)
+		return w, nil
 	}
 	if _, ok := numberOps[string(cl.Op)]; !ok || !cl.IsNumber {
-		return cannotCompare(cl)
+		return w, cannotCompare(cl)
 	}
 	cond, args := a.compareNumber(cl.Op, cl.Number)
+	w.add(cond, args...)
 	if a.none {
-		cond += " AND " + a.expr + " <> 0"
+		w.add(a.expr + " <> 0")
 	}
-	c.w.add(cond, args...)
-	return nil
+	return w, nil
 }
 
 // compareNumber compares a whole number with any number. A time is compared by
@@ -222,7 +234,7 @@ func (c *trackCompiler) order(orders []track.Order) ([]term, error) {
 			sub = c.tags
 		}
 		if sub == "" {
-			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0702", Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
+			return nil, cannotOrder(o)
 		}
 		terms = append(terms, nullable("("+sub+" LIMIT 1)", k, []any{o.Key}, o.Desc)...)
 	}
@@ -266,36 +278,156 @@ func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Ex
 	return list, next, err
 }
 
-var runAttributes = map[string]attribute{
-	"run_id": {expr: "r.id", kind: isText}, "run_name": {expr: "r.name", kind: isText}, "status": {expr: "r.status", kind: isText},
-	"user_id": {expr: "r.client_user", kind: isText}, "experiment_id": {expr: "r.experiment", kind: isText},
-	"artifact_uri": {expr: "('mlflow-artifacts:/' || r.experiment || '/' || r.id || '/artifacts')", kind: isText},
-	"start_time":   {expr: "r.started_at", kind: isInteger, time: true},
-	"end_time":     {expr: "r.ended_at", kind: isInteger, time: true, none: true},
-}
-
 // SearchRuns implements track.Store.
 func (s Track) SearchRuns(ctx context.Context, q track.Query) ([]track.Run, string, error) {
-	c := trackCompiler{
-		dialect:    s.db.dialect,
-		attributes: runAttributes,
-		metrics:    `SELECT value FROM latest_metrics t WHERE t.run = r.id AND t.key = ? AND t.is_nan = 0`,
-		params:     `SELECT value FROM tracked_params t WHERE t.run = r.id AND t.key = ?`,
-		tags:       `SELECT value FROM tracked_tags t WHERE t.run = r.id AND t.key = ?`,
-		dataset:    `SELECT 1 FROM tracked_inputs t WHERE t.run = r.id AND `,
-		last:       []term{{expr: "r.started_at", kind: isInteger, desc: true}, {expr: "r.id", kind: isText}},
+	f, conds, err := s.newFinder(ctx, q)
+	if err != nil || len(f.experiments) == 0 {
+		return nil, "", err
 	}
-	c.scope("r", q)
-	sch, err := c.compile("runs", q)
+	terms := f.terms()
+	asked := fingerprint("runs", q.Experiments, q.State, q.Where, q.Order)
+	var from []value
+	if q.Token != "" {
+		values, err := readToken(q.Token, asked, terms)
+		if err != nil {
+			return nil, "", err
+		}
+		for i := 0; i < len(values); i += 2 {
+			from = append(from, value{values[i].(int64), values[i+1]})
+		}
+	}
+	limit := max(1, q.Limit)
+	list, err := f.find(ctx, 0, conds, from, limit+1)
 	if err != nil {
 		return nil, "", err
 	}
-	sch.columns, sch.from = prefixed("r", runColumns), "tracked_runs r"
-	list, next, err := page(ctx, s.db, sch, func(r scanner) (track.Run, error) { return scanRun(r) })
-	if err != nil {
-		return nil, "", err
+	next := ""
+	if len(list) > limit {
+		list = list[:limit]
+		var values []any
+		for _, v := range list[limit-1].values {
+			values = append(values, v.rank, v.of)
+		}
+		next = writeToken(asked, terms, values)
 	}
-	return list, next, s.fillRuns(ctx, list)
+	runs, err := s.numbered(ctx, f, list)
+	return runs, next, err
+}
+
+// newFinder returns what searches runs for q, and its conditions; without
+// experiments it finds nothing.
+func (s Track) newFinder(ctx context.Context, q track.Query) (*finder, []*condition, error) {
+	f := &finder{track: s}
+	var names []string
+	for _, c := range q.Where {
+		names = append(names, c.Key)
+	}
+	for _, o := range q.Order {
+		names = append(names, o.Key)
+	}
+	keys, err := s.knownKeys(ctx, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	conds := stateConditions(q.State)
+	for _, cl := range q.Where {
+		c, err := f.condition(cl, keys)
+		if err != nil {
+			return nil, nil, err
+		}
+		conds = append(conds, c)
+	}
+	for _, o := range append(slices.Clone(q.Order), runsLast...) {
+		if slices.ContainsFunc(f.orders, func(have runOrder) bool { return have.asked.Field == o.Field && have.asked.Key == o.Key }) {
+			continue
+		}
+		order, err := f.order(o, keys)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.orders = append(f.orders, order)
+	}
+	if f.experiments, err = s.experimentNumbers(ctx, q.Experiments); err != nil {
+		return nil, nil, err
+	}
+	return f, conds, s.db.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM tracked_runs`).Scan(&f.runs)
+}
+
+// runsLast makes every run different from every other.
+var runsLast = []track.Order{{Field: track.Attribute, Key: "start_time", Desc: true}, {Field: track.Attribute, Key: "run_id"}}
+
+// stateConditions leave out what is not in a state. The index is of the runs
+// that are not active.
+func stateConditions(state track.Lifecycle) []*condition {
+	switch state {
+	case "":
+		return nil
+	case track.Active:
+		return []*condition{{table: "tracked_runs", where: "t.state <> 'active'", not: true, indexed: true}}
+	}
+	return []*condition{{table: "tracked_runs", where: "t.state <> 'active' AND t.state = ?", args: []any{string(state)}, indexed: true}}
+}
+
+// terms are the kinds of a position's values.
+func (f *finder) terms() []term {
+	var out []term
+	for _, o := range f.orders {
+		out = append(out, term{kind: isRank}, term{kind: o.kind})
+	}
+	return out
+}
+
+// knownKeys returns the numbers of the names that have one.
+func (s Track) knownKeys(ctx context.Context, names []string) (map[string]int64, error) {
+	found, missing := s.db.keys.get(names)
+	fresh := map[string]int64{}
+	err := s.db.each(ctx, `SELECT number, key FROM tracked_keys WHERE key IN (%s)`, missing, func(r *sql.Rows) error {
+		var n int64
+		var name string
+		err := r.Scan(&n, &name)
+		found[name], fresh[name] = n, n
+		return err
+	})
+	if err == nil && len(fresh) > 0 {
+		s.db.keys.put(fresh)
+	}
+	return found, err
+}
+
+// experimentNumbers returns the numbers of experiments; nil = all.
+func (s Track) experimentNumbers(ctx context.Context, ids []string) (out []int64, err error) {
+	add := func(r *sql.Rows) error {
+		var n int64
+		err := r.Scan(&n)
+		out = append(out, n)
+		return err
+	}
+	if ids == nil {
+		return out, s.rows(ctx, `SELECT number FROM experiments`, nil, add)
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	err = s.db.each(ctx, `SELECT number FROM experiments WHERE id IN (%s)`, slices.Compact(ids), add)
+	return out, err
+}
+
+// numbered reads the runs that were found, in their order.
+func (s Track) numbered(ctx context.Context, f *finder, list []found) ([]track.Run, error) {
+	runs := make([]storedRun, len(list))
+	at, numbers := make(map[int64]int, len(list)), make([]int64, len(list))
+	for i, x := range list {
+		at[x.run], numbers[i] = i, x.run
+	}
+	err := f.lookUp(ctx, `SELECT `+runColumns+` FROM `+runTables+` WHERE r.number IN (%s)`, numbers, nil, func(rows *sql.Rows) error {
+		r, err := scanRun(rows)
+		runs[at[r.number]] = r
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	runs = slices.DeleteFunc(runs, func(r storedRun) bool { return r.number == 0 }) // removed meanwhile
+	return plainRuns(runs), s.fillRuns(ctx, runs)
 }
 
 var loggedModelAttributes = map[string]attribute{
@@ -316,7 +448,7 @@ func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.L
 		tags:       `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,
 		last:       []term{{expr: "m.created_at", kind: isInteger, desc: true}, {expr: "m.id", kind: isText}},
 	}
-	c.scope("m", q)
+	c.scope("m.experiment", "m.state", q)
 	sch, err := c.compile("logged models", q)
 	if err != nil {
 		return nil, "", err
@@ -334,8 +466,9 @@ func (s Track) Datasets(ctx context.Context, experiments []string, limit int) ([
 	if len(experiments) == 0 {
 		return nil, nil
 	}
-	rows, err := s.db.Query(ctx, `SELECT DISTINCT r.experiment, t.name, t.digest, t.context FROM tracked_inputs t JOIN tracked_runs r ON r.id = t.run
-		WHERE r.state = 'active' AND r.experiment IN (`+marks(len(experiments))+`) ORDER BY 1, 2, 3, 4 LIMIT ?`, append(anys(experiments), limit)...)
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT e.id, t.name, t.digest, t.context
+		FROM tracked_inputs t JOIN experiments e ON e.number = t.experiment JOIN tracked_runs r ON r.number = t.run
+		WHERE r.state = 'active' AND e.id IN (`+marks(len(experiments))+`) ORDER BY 1, 2, 3, 4 LIMIT ?`, append(anys(experiments), limit)...)
 	return collect(rows, err, func(r *sql.Rows) (u track.DatasetUse, err error) {
 		return u, r.Scan(&u.ExperimentID, &u.Name, &u.Digest, &u.Context)
 	})

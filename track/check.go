@@ -78,10 +78,15 @@ func (b Batch) check() error {
 			return err
 		}
 	}
+	seen := map[string]bool{}
 	for _, p := range b.Params {
 		if err := checkParam(p); err != nil {
 			return err
 		}
+		if seen[p.Key] {
+			return lastro.Errorf(lastro.EInvalid, "param %q is twice in the batch; give each param one value", p.Key)
+		}
+		seen[p.Key] = true
 	}
 	for _, t := range b.Tags {
 		if err := checkTag(t); err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"math/big"
 	"time"
 
@@ -161,7 +162,9 @@ const (
 	TagCell = "lastro.cell"
 
 	reservedTags = "lastro."
-	tagRunName   = "mlflow.runName" // MLflow's own copy of the name, which its clients read and write
+
+	// TagRunName is MLflow's own copy of a run's name, which its clients read and write.
+	TagRunName = "mlflow.runName"
 )
 
 func (o Origin) tags() map[string]string {
@@ -190,7 +193,7 @@ func (s *Service) CreateRun(ctx context.Context, c Caller, r Run) (Run, error) {
 		r.StartedAt = s.clock.Now()
 	}
 	if r.Name == "" {
-		r.Name = r.Tags[tagRunName]
+		r.Name = r.Tags[TagRunName]
 	}
 	if r.Name == "" {
 		r.Name = r.defaultName()
@@ -202,7 +205,7 @@ func (s *Service) CreateRun(ctx context.Context, c Caller, r Run) (Run, error) {
 	for k, v := range r.Tags {
 		tags[k] = v
 	}
-	tags[tagRunName] = r.Name
+	tags[TagRunName] = r.Name
 	r.Tags = tags
 	ev := lastro.NewEvent(s.clock.Now(), c.By, "trackedrun.created", r.Ref(),
 		map[string]any{"experiment": r.ExperimentID, "name": r.Name, "run": c.Origin.Run, "step": c.Origin.Step, "cell": c.Origin.Cell})
@@ -241,41 +244,38 @@ type RunChange struct {
 	EndedAt time.Time
 }
 
-// UpdateRun changes the name or the status of a tracked run.
+// UpdateRun changes the name or the status of a tracked run, and returns it
+// as RunInfo does.
 func (s *Service) UpdateRun(ctx context.Context, c Caller, id string, change RunChange) (Run, error) {
-	r, err := s.writable(ctx, c, id)
-	if err != nil {
-		return r, err
+	if change.Status != "" && !change.Status.Known() {
+		return Run{}, lastro.Errorf(lastro.EInvalid, "%q is not a status of a tracked run", change.Status)
 	}
-	var events []lastro.Event
-	if change.Status != "" {
-		if !change.Status.Known() {
-			return r, lastro.Errorf(lastro.EInvalid, "%q is not a status of a tracked run", change.Status)
+	if change.Name != "" {
+		if err := checkText("the name of a tracked run", change.Name, 1, MaxKey); err != nil {
+			return Run{}, err
+		}
+	}
+	return s.store.UpdateRun(ctx, id, func(r *Run) ([]lastro.Event, error) {
+		if err := c.mayChange(*r); err != nil {
+			return nil, err
+		}
+		if change.Name != "" {
+			r.Name = change.Name
+		}
+		if change.Status == "" {
+			return nil, nil
 		}
 		r.Status = change.Status
-		switch {
-		case !change.EndedAt.IsZero():
+		if !change.EndedAt.IsZero() || !r.Status.Terminal() {
 			r.EndedAt = change.EndedAt
-		case r.Status.Terminal() && r.EndedAt.IsZero():
+		} else if r.EndedAt.IsZero() {
 			r.EndedAt = s.clock.Now()
 		}
-		if r.Status.Terminal() {
-			events = append(events, lastro.NewEvent(s.clock.Now(), c.By, "trackedrun.ended", r.Ref(), map[string]any{"status": r.Status}))
-		} else {
-			r.EndedAt = change.EndedAt
+		if !r.Status.Terminal() {
+			return nil, nil
 		}
-	}
-	renamed := change.Name != "" && change.Name != r.Name
-	if renamed {
-		if err := checkText("the name of a tracked run", change.Name, 1, MaxKey); err != nil {
-			return r, err
-		}
-		r.Name = change.Name
-	}
-	if err := s.store.UpdateRun(ctx, r, events...); err != nil || !renamed {
-		return r, err
-	}
-	return r, s.store.Log(ctx, id, Batch{Tags: []Tag{{tagRunName, r.Name}}})
+		return []lastro.Event{lastro.NewEvent(s.clock.Now(), c.By, "trackedrun.ended", r.Ref(), map[string]any{"status": r.Status})}, nil
+	})
 }
 
 // EndRunsOf ends the tracked runs that one step and cell left running, when it
@@ -298,31 +298,40 @@ func (s *Service) EndRunsOf(ctx context.Context, by lastro.Actor, o Origin, stat
 
 // SetRunState deletes or restores a tracked run.
 func (s *Service) SetRunState(ctx context.Context, c Caller, id string, state Lifecycle) error {
-	r, err := s.store.Run(ctx, id)
-	if err != nil {
-		return err
-	}
-	if err := c.mayWrite("tracked run", id, r.Origin); err != nil || r.State == state {
-		return err
-	}
-	r.State, r.DeletedAt = state, time.Time{}
-	verb := "trackedrun.restored"
-	if state == Deleted {
-		r.DeletedAt, verb = s.clock.Now(), "trackedrun.deleted"
-	}
-	return s.store.UpdateRun(ctx, r, lastro.NewEvent(s.clock.Now(), c.By, verb, r.Ref(), nil))
+	_, err := s.store.UpdateRun(ctx, id, func(r *Run) ([]lastro.Event, error) {
+		if err := c.mayWrite("tracked run", id, r.Origin); err != nil || r.State == state {
+			return nil, err
+		}
+		verb := "trackedrun.restored"
+		r.State, r.DeletedAt = state, time.Time{}
+		if state == Deleted {
+			r.DeletedAt, verb = s.clock.Now(), "trackedrun.deleted"
+		}
+		return []lastro.Event{lastro.NewEvent(s.clock.Now(), c.By, verb, r.Ref(), nil)}, nil
+	})
+	return err
 }
 
-// writable returns a run that the caller may change now.
+// RunDeleted is the error of writing to a tracked run in the bin.
+func RunDeleted(id string) error {
+	return &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("tracked run %s is deleted", id), Hint: "restore it first"}
+}
+
+// mayChange refuses to change a run that is deleted or that another step made.
+func (c Caller) mayChange(r Run) error {
+	if r.State != Active {
+		return RunDeleted(r.ID)
+	}
+	return c.mayWrite("tracked run", r.ID, r.Origin)
+}
+
+// writable returns a run, as RunInfo does, that the caller may change now.
 func (s *Service) writable(ctx context.Context, c Caller, id string) (Run, error) {
-	r, err := s.store.Run(ctx, id)
+	r, err := s.store.RunInfo(ctx, id)
 	if err != nil {
 		return r, err
 	}
-	if r.State != Active {
-		return r, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("tracked run %s is deleted", id), Hint: "restore it first"}
-	}
-	return r, c.mayWrite("tracked run", id, r.Origin)
+	return r, c.mayChange(r)
 }
 
 // Log writes params, metrics and tags of one tracked run, all or none.
@@ -330,23 +339,13 @@ func (s *Service) Log(ctx context.Context, c Caller, runID string, b Batch) erro
 	if err := b.check(); err != nil {
 		return err
 	}
-	r, err := s.writable(ctx, c, runID)
-	if err != nil {
+	if _, err := s.writable(ctx, c, runID); err != nil {
 		return err
 	}
 	if err := s.modelsExist(ctx, b.Metrics); err != nil {
 		return err
 	}
-	if err := s.store.Log(ctx, runID, b); err != nil {
-		return err
-	}
-	for _, t := range b.Tags {
-		if t.Key == tagRunName && t.Value != "" && t.Value != r.Name {
-			r.Name = t.Value
-			return s.store.UpdateRun(ctx, r)
-		}
-	}
-	return nil
+	return s.store.Log(ctx, runID, b)
 }
 
 // modelsExist checks the logged models that metrics are about. A step may
@@ -405,4 +404,14 @@ func (s *Service) LogOutputs(ctx context.Context, c Caller, runID string, out []
 // History returns points of one metric ordered by time, step and value.
 func (s *Service) History(ctx context.Context, q HistoryQuery) ([]Metric, error) {
 	return s.store.History(ctx, q)
+}
+
+// Points is History one point after the other, for histories of any length.
+func (s *Service) Points(ctx context.Context, q HistoryQuery) iter.Seq2[Metric, error] {
+	return s.store.Points(ctx, q)
+}
+
+// RunInfo returns a tracked run without params, metrics, tags, inputs and outputs.
+func (s *Service) RunInfo(ctx context.Context, id string) (Run, error) {
+	return s.store.RunInfo(ctx, id)
 }

@@ -4,6 +4,7 @@ package track
 
 import (
 	"context"
+	"iter"
 
 	"lastro"
 )
@@ -25,21 +26,28 @@ type Store interface {
 	CreateRun(ctx context.Context, r Run, events ...lastro.Event) error
 	// Run returns the whole run with its params, latest metrics, tags, inputs and outputs.
 	Run(ctx context.Context, id string) (Run, error)
-	// UpdateRun writes Name, Status, EndedAt, State and DeletedAt.
-	UpdateRun(ctx context.Context, r Run, events ...lastro.Event) error
+	// RunInfo is Run without params, metrics, tags, inputs and outputs.
+	RunInfo(ctx context.Context, id string) (Run, error)
+	// UpdateRun gives a run, as RunInfo does, to change and writes what that has made of Name (with the tag that
+	// repeats it), Status, EndedAt, State and DeletedAt, with the events that it returns. Nobody else changes the run
+	// meanwhile. change may be called again; it must not call the store.
+	UpdateRun(ctx context.Context, id string, change func(*Run) ([]lastro.Event, error)) (Run, error)
 	SearchRuns(ctx context.Context, q Query) (page []Run, next string, err error)
 	// Activity counts the active runs of these experiments; one without runs is missing.
 	Activity(ctx context.Context, experiments []string) (map[string]Activity, error)
 	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
 	RunsOf(ctx context.Context, run, step string) ([]Run, error)
 
-	// Log writes a batch in one transaction, or nothing. A param that exists with another value is lastro.EInvalid.
+	// Log writes a batch to an active run in one transaction, or nothing. A param that exists with another value is
+	// lastro.EInvalid, and so is a run that is deleted. A value of the tag TagRunName is the run's new name.
 	Log(ctx context.Context, runID string, b Batch) error
 	DeleteRunTag(ctx context.Context, runID, key string) error
 	LogInputs(ctx context.Context, runID string, in []Input, models []string) error
 	LogOutputs(ctx context.Context, runID string, out []ModelOutput) error
 	// History returns points of one metric ordered by time, step, value.
 	History(ctx context.Context, q HistoryQuery) ([]Metric, error)
+	// Points is History one point after the other, with memory that does not grow with their number.
+	Points(ctx context.Context, q HistoryQuery) iter.Seq2[Metric, error]
 
 	PutArtifact(ctx context.Context, a Artifact) error
 	Artifact(ctx context.Context, path string) (Artifact, error)
@@ -70,9 +78,9 @@ type Batch struct {
 
 // HistoryQuery asks for points of one metric of one tracked run.
 type HistoryQuery struct {
-	Run    string
-	Key    string
-	Steps  []int64 // nil = every step
-	Offset int
-	Limit  int // 0 = all
+	Run   string
+	Key   string
+	Steps []int64 // nil = every step
+	After *Metric // the last point of the page before; nil = from the first
+	Limit int     // 0 = all
 }

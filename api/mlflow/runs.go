@@ -5,7 +5,12 @@ package mlflow
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"lastro"
 	"lastro/track"
@@ -243,19 +248,50 @@ const mostPoints = 25_000
 
 func (h *handler) getHistory(ctx context.Context, req historyRequest) (any, error) {
 	id := runID{req.ID, req.UUID}.String()
-	if _, err := h.Track.Run(ctx, id); err != nil {
+	if _, err := h.Track.RunInfo(ctx, id); err != nil {
 		return nil, err
 	}
-	p, err := newPage(req.PageToken, req.MaxResults, mostPoints, 50_000, id, req.Key)
+	limit := int(req.MaxResults)
+	if limit <= 0 {
+		limit = mostPoints
+	}
+	limit = min(limit, 50_000)
+	after, err := readHistoryToken(req.PageToken)
 	if err != nil {
 		return nil, err
 	}
-	points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, Offset: p.offset, Limit: p.limit + 1})
-	points, next := cut(p, points)
+	points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, After: after, Limit: limit + 1})
+	next := ""
+	if len(points) > limit {
+		points = points[:limit]
+		next = historyToken(points[limit-1])
+	}
 	return struct {
 		Metrics []metric `json:"metrics"`
 		Next    string   `json:"next_page_token,omitempty"`
 	}{toMetrics(points), next}, err
+}
+
+// historyToken is where a page of a history ended: the time, step and value
+// of its last point, which nothing that is logged later moves.
+func historyToken(m track.Metric) string {
+	return fmt.Sprintf("%d.%d.%x", m.At.UnixMilli(), m.Step, math.Float64bits(m.Value))
+}
+
+func readHistoryToken(token string) (*track.Metric, error) {
+	if token == "" {
+		return nil, nil
+	}
+	bad := &lastro.Error{Code: lastro.EInvalid, ID: "L0703", Msg: "page_token does not belong to this history", Hint: "start again without it"}
+	at, rest, _ := strings.Cut(token, ".")
+	step, value, _ := strings.Cut(rest, ".")
+	ms, err1 := strconv.ParseInt(at, 10, 64)
+	n, err2 := strconv.ParseInt(step, 10, 64)
+	bits, err3 := strconv.ParseUint(value, 16, 64)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return nil, bad
+	}
+	return &track.Metric{At: time.UnixMilli(ms), Step: n, Value: math.Float64frombits(bits)}, nil
 }
 
 type bulkRequest struct {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"lastro"
+	"lastro/store"
+	"lastro/track"
+)
+
+func trackedRun(t *testing.T, s store.Track) string {
+	t.Helper()
+	r := track.Run{ID: track.NewID(), ExperimentID: "0", Name: "r", Status: track.Running, State: track.Active, By: "user:ana", StartedAt: time.Now()}
+	if err := s.CreateRun(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r.ID
+}
+
+// A history has each point once, in MLflow's order (time, step, value), however
+// it came: in order, late, twice, in large and in small batches. The oracle is
+// a sorted list.
+func TestHistoryInOrderAndOnce(t *testing.T) { Each(t, testHistoryInOrderAndOnce) }
+
+func testHistoryInOrderAndOnce(t *testing.T, db *store.DB) {
+	s := store.NewTrack(db)
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, late := range []float64{0, 0.1, 1} {
+		id := trackedRun(t, s)
+		type point struct {
+			at, step int64
+			value    float64
+		}
+		want := map[point]bool{}
+		for n := range 90 {
+			var b track.Batch
+			for i := range random.IntN(200) {
+				p := point{int64(n*10 + i/50), int64(n*200 + i), float64(random.IntN(3))}
+				if random.Float64() < late {
+					p.at, p.step = random.Int64N(900), random.Int64N(20_000)
+				}
+				want[p] = true
+				m := track.Metric{Key: "loss", Value: p.value, Step: p.step, At: time.UnixMilli(p.at)}
+				b.Metrics = append(b.Metrics, m)
+				if random.IntN(10) == 0 {
+					b.Metrics = append(b.Metrics, m)
+				}
+			}
+			b.Metrics = append(b.Metrics, track.Metric{Key: "few", Value: float64(n), Step: int64(n), At: time.UnixMilli(1)})
+			if err := s.Log(t.Context(), id, b); err != nil {
+				t.Fatal(err)
+			}
+			if n%20 == 0 {
+				if err := s.Fold(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		var expected []point
+		for p := range want {
+			expected = append(expected, p)
+		}
+		slices.SortFunc(expected, func(a, b point) int {
+			switch {
+			case a.at != b.at:
+				return int(a.at - b.at)
+			case a.step != b.step:
+				return int(a.step - b.step)
+			}
+			return int(a.value - b.value)
+		})
+		var got []point
+		var last *track.Metric
+		for { // by pages
+			page, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: "loss", After: last, Limit: 777})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, m := range page {
+				got = append(got, point{m.At.UnixMilli(), m.Step, m.Value})
+			}
+			last = &page[len(page)-1]
+		}
+		if !slices.Equal(got, expected) {
+			t.Errorf("late %v: %d points, want %d", late, len(got), len(expected))
+		}
+		if few, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: "few"}); err != nil || len(few) != 90 {
+			t.Errorf("%d points of the other key, %v", len(few), err)
+		}
+		r, err := s.Run(t.Context(), id)
+		if err != nil || len(r.Metrics) != 2 || r.Metrics[0].Value != 89 {
+			t.Errorf("latest metrics %v, %v", r.Metrics, err)
+		}
+	}
+}
+
+func TestNotANumberIsKept(t *testing.T) { Each(t, testNotANumberIsKept) }
+
+func testNotANumberIsKept(t *testing.T, db *store.DB) {
+	s := store.NewTrack(db)
+	id := trackedRun(t, s)
+	at := time.UnixMilli(5)
+	b := track.Batch{Metrics: []track.Metric{{Key: "m", Value: math.NaN(), At: at}, {Key: "m", Value: 0, At: at}, {Key: "m", Value: math.NaN(), At: at},
+		{Key: "m", Value: math.Inf(1), At: at, Step: 1}, {Key: "m", Value: math.Inf(-1), At: at, Step: 1}}}
+	if err := s.Log(t.Context(), id, b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: "m"})
+	if err != nil || len(got) != 4 || got[0].Value != 0 || !math.IsNaN(got[1].Value) || !math.IsInf(got[2].Value, -1) || !math.IsInf(got[3].Value, 1) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A batch is written whole or not at all, and a deleted run takes none.
+func TestRefusedBatchWritesNothing(t *testing.T) { Each(t, testRefusedBatchWritesNothing) }
+
+func testRefusedBatchWritesNothing(t *testing.T, db *store.DB) {
+	s := store.NewTrack(db)
+	id := trackedRun(t, s)
+	if err := s.Log(t.Context(), id, track.Batch{Params: []track.Param{{Key: "a", Value: "1"}}}); err != nil {
+		t.Fatal(err)
+	}
+	again := track.Batch{Params: []track.Param{{Key: "b", Value: "2"}, {Key: "a", Value: "1"}}, Tags: []track.Tag{{Key: "t", Value: "x"}}}
+	other := track.Batch{Params: []track.Param{{Key: "c", Value: "3"}, {Key: "a", Value: "2"}}, Tags: []track.Tag{{Key: "t", Value: "y"}},
+		Metrics: []track.Metric{{Key: "m", At: time.UnixMilli(1)}}}
+	if err := s.Log(t.Context(), id, again); err != nil {
+		t.Errorf("a param with the value that it has: %v", err)
+	}
+	if err := s.Log(t.Context(), id, other); lastro.CodeOf(err) != lastro.EInvalid {
+		t.Errorf("another value of a param: %v", err)
+	}
+	r, err := s.Run(t.Context(), id)
+	if err != nil || len(r.Params) != 2 || r.Tags["t"] != "x" || len(r.Metrics) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := s.UpdateRun(t.Context(), id, func(r *track.Run) ([]lastro.Event, error) { r.State = track.Deleted; return nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Log(t.Context(), id, again); lastro.CodeOf(err) != lastro.EInvalid {
+		t.Errorf("a deleted run was written to: %v", err)
+	}
+	if err := s.Log(t.Context(), "0123", again); lastro.CodeOf(err) != lastro.ENotFound {
+		t.Errorf("a run that is not there: %v", err)
+	}
+}

@@ -94,7 +94,9 @@ func (c *Client) Post(ctx context.Context, to string, header http.Header, body [
 	if err != nil {
 		return 0, 0, err
 	}
-	req.Header = header.Clone()
+	for name, values := range header {
+		req.Header[name] = values // spelled as the caller does
+	}
 	req.Header.Set("User-Agent", "lastro")
 	resp, err := c.http.Do(req)
 	if err != nil {

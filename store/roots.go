@@ -51,6 +51,7 @@ var rootTables = []rootTable{
 	{name: "rollouts", kind: "rollout", by: []string{"environment", "number"}},
 	{name: "alerts", kind: "alert", by: []string{"id"}},
 	{name: "retrains", kind: "retrain", by: []string{"id"}},
+	{name: "span_bodies", where: "blob <> ''", kind: "trace", by: []string{"trace"}, sure: []string{"blob"}},
 	{name: "causes", where: "run = 0", kind: "cause", by: []string{"id"}},
 }
 
@@ -70,6 +71,8 @@ var rootless = []string{
 	"users", "tokens", "measurements", "live", "secrets", "trigger_marks", "webhook_deliveries",
 	"webhooks", "webhook_messages", "webhook_cursor",
 	"small_blobs", "run_retention",
+	"traces", "trace_pairs", "trace_links", "spans", "span_values", "assessments",
+	"evaluation_datasets", "evaluation_tags", "evaluation_experiments", "evaluation_records",
 }
 
 // Retention says which runs keep their content: the newest of each project,

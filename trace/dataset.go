@@ -64,21 +64,15 @@ type DatasetQuery struct {
 	Experiments []string // nil = all
 	Where       []Clause
 	Order       []Order
-	After       *Cursor
+	PageToken   string
 	Limit       int
 }
 
 // RecordQuery asks for records in the order of their making.
 type RecordQuery struct {
-	Dataset string
-	After   *RecordCursor
-	Limit   int
-}
-
-// RecordCursor is where a page of records ended.
-type RecordCursor struct {
-	At int64  `json:"t"` // microseconds
-	ID string `json:"i"`
+	Dataset   string
+	PageToken string
+	Limit     int
 }
 
 // DatasetTx is what a change of a dataset may do within its transaction.
@@ -152,23 +146,13 @@ func (s *Service) DeleteDataset(ctx context.Context, c Caller, id string) error 
 	return s.store.DeleteDataset(ctx, c, id, lastro.NewEvent(s.clock.Now(), c.By, "evaluationdataset.deleted", d.Ref(), map[string]any{"name": d.Name}))
 }
 
-// SearchDatasets returns datasets, the newest first unless the query orders them.
-func (s *Service) SearchDatasets(ctx context.Context, q DatasetQuery) ([]EvaluationDataset, *Cursor, error) {
-	want := max(1, q.Limit)
-	q.Limit = want + 1
+// SearchDatasets returns one page of datasets and the token of the next one, ""
+// at the end; the newest come first unless the query orders them.
+func (s *Service) SearchDatasets(ctx context.Context, q DatasetQuery) ([]EvaluationDataset, string, error) {
 	if len(q.Order) == 0 {
 		q.Order = []Order{{Field: Attribute, Key: "created_time", Desc: true}}
 	}
-	list, err := s.store.SearchDatasets(ctx, q)
-	if err != nil || len(list) <= want {
-		return list, nil, err
-	}
-	last := list[want-1]
-	next := &Cursor{ID: last.ID}
-	for _, o := range q.Order {
-		next.Values = append(next.Values, map[string]any{"name": last.Name, "created_time": last.CreatedAt.UnixMicro(), "last_update_time": last.UpdatedAt.UnixMicro()}[o.Key])
-	}
-	return list[:want], next, nil
+	return s.store.SearchDatasets(ctx, q)
 }
 
 // ParseDatasetFilter reads MLflow's filter of evaluation datasets.
@@ -509,14 +493,8 @@ func (s *Service) DeleteRecords(ctx context.Context, c Caller, id string, record
 	return n, err
 }
 
-// Records returns one page of a dataset's records, the oldest first.
-func (s *Service) Records(ctx context.Context, q RecordQuery) ([]Record, *RecordCursor, error) {
-	want := max(1, q.Limit)
-	q.Limit = want + 1
-	list, err := s.store.Records(ctx, q)
-	if err != nil || len(list) <= want {
-		return list, nil, err
-	}
-	last := list[want-1]
-	return list[:want], &RecordCursor{last.CreatedAt.UnixMicro(), last.ID}, nil
+// Records returns one page of a dataset's records, the oldest first, and the
+// token of the next one, "" at the end.
+func (s *Service) Records(ctx context.Context, q RecordQuery) ([]Record, string, error) {
+	return s.store.Records(ctx, q)
 }

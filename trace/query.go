@@ -73,23 +73,17 @@ type Order struct {
 	Desc  bool
 }
 
-// Cursor is where a page ended: the last trace's values of the orders, and its id.
-type Cursor struct {
-	Values []any  `json:"v"` // nil, int64 or string
-	ID     string `json:"i"`
-}
-
 // Query asks for traces. After its orders come the newest first, then the id.
 type Query struct {
 	Experiments []string // nil = all
 	Where       []Clause
 	Order       []Order
-	After       *Cursor
+	PageToken   string // "" = the first page
 	Limit       int
 }
 
 // Found is one page of a search.
 type Found struct {
 	Traces []Trace
-	Next   *Cursor // nil at the end
+	Next   string // token of the next page, "" at the end
 }

@@ -321,8 +321,7 @@ func (s *Service) Search(ctx context.Context, q Query) (Found, error) {
 	}
 	var out Found
 	if len(rows) > want {
-		last := rows[want-1]
-		out.Next, rows = &Cursor{last.Values, last.ID}, rows[:want]
+		out.Next, rows = rows[want-1].Token, rows[:want]
 	}
 	out.Traces = make([]Trace, len(rows))
 	for i, r := range rows {
@@ -353,8 +352,7 @@ func (s *Service) narrow(ctx context.Context, q Query, look checks, want int) ([
 		if len(rows) < q.Limit {
 			return out, nil
 		}
-		last := rows[len(rows)-1]
-		q.After = &Cursor{last.Values, last.ID}
+		q.PageToken = rows[len(rows)-1].Token
 	}
 }
 
@@ -374,7 +372,6 @@ func (s *Service) held(ctx context.Context, rows []Row, look checks) (map[int64]
 	if len(candidates) == 0 {
 		return held, nil
 	}
-	// A span that was sent again counts as it is now: the last one of its id.
 	return held, s.eachSpans(ctx, candidates, look.worth, func(trace int64, spans []Span) {
 		held[trace] = held[trace] || slices.ContainsFunc(spans, look.span)
 	})
@@ -397,7 +394,7 @@ func (s *Service) count(ctx context.Context, experiments []string, where [][]Cla
 			for _, t := range found.Traces {
 				ids[t.ID] = true
 			}
-			if q.After = found.Next; q.After == nil {
+			if q.PageToken = found.Next; q.PageToken == "" {
 				break
 			}
 		}

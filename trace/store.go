@@ -55,12 +55,13 @@ type Store interface {
 type Datasets interface {
 	CreateDataset(ctx context.Context, d EvaluationDataset, events ...lastro.Event) error
 	Dataset(ctx context.Context, id string) (EvaluationDataset, error)
-	SearchDatasets(ctx context.Context, q DatasetQuery) ([]EvaluationDataset, error)
+	// SearchDatasets returns one page and the token of the next one, "" at the end.
+	SearchDatasets(ctx context.Context, q DatasetQuery) ([]EvaluationDataset, string, error)
 	// ChangeDataset runs change on the dataset within a transaction and writes what
 	// it says.
 	ChangeDataset(ctx context.Context, c Caller, id string, change func(DatasetTx, *EvaluationDataset) error, events ...lastro.Event) (EvaluationDataset, error)
 	DeleteDataset(ctx context.Context, c Caller, id string, events ...lastro.Event) error
-	Records(ctx context.Context, q RecordQuery) ([]Record, error)
+	Records(ctx context.Context, q RecordQuery) ([]Record, string, error)
 }
 
 // Ending is how a trace of the older protocol ends.
@@ -86,10 +87,10 @@ type Body struct {
 	Blob  lastro.Digest // "" = Bytes
 }
 
-// Row is one trace that a search found, with its values of the orders.
+// Row is one trace that a search found, with the token of a page that begins after it.
 type Row struct {
 	Trace
-	Values []any
+	Token string
 }
 
 // Deletion says which traces of an experiment go: those with the ids, or the

@@ -136,26 +136,27 @@ func (s *Service) deliver(ctx context.Context, m Message, log *slog.Logger) erro
 	if err != nil || !mine {
 		return err
 	}
-	w, err := s.store.Webhook(ctx, m.Webhook)
+	record := context.WithoutCancel(ctx) // else a claimed message would wait for the end of its lease
+	w, err := s.store.Webhook(record, m.Webhook)
 	if lastro.Is(err, lastro.ENotFound) || err == nil && w.Status != Active {
-		return s.store.Delivered(ctx, m.ID)
+		return s.store.Delivered(record, m.ID)
 	}
 	if err != nil {
 		return err
 	}
 	status, wait, err := s.send(ctx, w, m)
-	if ctx.Err() != nil {
-		return s.store.Retry(context.WithoutCancel(ctx), m.ID, s.clock.Now()) // the next process sends it
-	}
 	if err == nil && status < 300 {
-		return s.store.Delivered(ctx, m.ID)
+		return s.store.Delivered(record, m.ID)
+	}
+	if ctx.Err() != nil {
+		return s.store.Retry(record, m.ID, s.clock.Now()) // the next process sends it
 	}
 	again := s.clock.Now().Add(max(wait, backOff(m.Attempts)))
 	if !worthwhile(status, err) || again.Sub(m.At) > giveUp {
 		log.WarnContext(ctx, "a webhook's message was given up", "webhook", w.Name, "event", m.Event, "message", m.ID, "attempts", m.Attempts+1, "status", status, "err", err)
-		return s.store.Delivered(ctx, m.ID)
+		return s.store.Delivered(record, m.ID)
 	}
-	return s.store.Retry(ctx, m.ID, again)
+	return s.store.Retry(record, m.ID, again)
 }
 
 // backOff is the pause after a failed try: 1 s, 2 s, 4 s and so on.

@@ -26,8 +26,10 @@ type DB struct {
 	reads   *statements // of the reader; nil where the driver keeps them
 	bus     *bus
 
-	follower follower // where other processes write
-	keys     keyCache // names of tracking
+	follower   follower // where other processes write
+	keys       keyCache // names of tracking
+	tails      tails    // of tracked runs
+	committers [postgresCommitters]committer
 }
 
 // writer runs transactions on one kind of database.
@@ -155,6 +157,7 @@ type Tx struct {
 	conn    session
 	stmts   *statements    // nil where the driver keeps them
 	events  []lastro.Event // emitted, in order
+	writes  int            // statements that may have changed something
 }
 
 // Emit adds events that are known only within the transaction. They are
@@ -178,6 +181,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	t.writes++
 	res, err := t.run().exec(t.patience(ctx), query, args)
 	if err != nil {
 		return 0, err

@@ -120,7 +120,8 @@ func (s Track) tailPoints(ctx context.Context, run, key int64, after *pointPos) 
 	}
 	defer rows.Close()
 	var out []point
-	for rows.Next() {
+	n := 0
+	for ; rows.Next(); n++ {
 		var data sql.RawBytes
 		if err := rows.Scan(&data); err != nil {
 			return nil, err
@@ -130,6 +131,9 @@ func (s Track) tailPoints(ctx context.Context, run, key int64, after *pointPos) 
 			return nil, err
 		}
 		out = append(out, part...)
+	}
+	if n > readRows {
+		s.tooMany(run)
 	}
 	return afterPos(inOrder(out), after), rows.Err()
 }

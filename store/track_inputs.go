@@ -12,12 +12,12 @@ import (
 
 // changeRun runs fn for an active tracked run that nobody else changes meanwhile.
 func (s Track) changeRun(ctx context.Context, id string, fn func(*Tx, heldRun) error) error {
-	return s.db.WriteSoon(ctx, func(tx *Tx) error {
+	return s.db.WriteTogether(ctx, id, func(tx *Tx) error {
 		run, err := holdRun(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if run.state != track.Active {
+		if run.State != track.Active {
 			return track.RunDeleted(id)
 		}
 		return fn(tx, run)

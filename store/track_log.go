@@ -25,18 +25,28 @@ func pointOf(m track.Metric) point {
 // entry is a batch with the numbers of its names.
 type entry struct {
 	run   string
+	may   func(track.Run) error
 	batch track.Batch
 	tags  pairs
 	keys  map[string]int64
 }
 
 // Log implements track.Store.
-func (s Track) Log(ctx context.Context, runID string, b track.Batch) error {
+func (s Track) Log(ctx context.Context, runID string, b track.Batch, may func(track.Run) error) error {
 	e, err := s.entry(ctx, runID, b)
+	e.may = may
 	if err != nil {
 		return err
 	}
-	return s.db.WriteSoon(ctx, func(tx *Tx) error { return logEntry(ctx, tx, e) })
+	var run int64
+	err = s.db.WriteTogether(ctx, runID, func(tx *Tx) (err error) {
+		run, err = logEntry(ctx, tx, e)
+		return err
+	})
+	if err == nil && len(b.Metrics) > 0 {
+		s.added(run, len(b.Metrics))
+	}
+	return err
 }
 
 func (s Track) entry(ctx context.Context, runID string, b track.Batch) (e entry, err error) {
@@ -59,29 +69,29 @@ func (s Track) entry(ctx context.Context, runID string, b track.Batch) (e entry,
 }
 
 // logEntry writes a batch, or refuses it before it has written anything.
-func logEntry(ctx context.Context, tx *Tx, e entry) error {
+func logEntry(ctx context.Context, tx *Tx, e entry) (number int64, err error) {
 	run, err := holdRun(ctx, tx, e.run)
+	if err == nil && e.may != nil {
+		err = e.may(run.Run)
+	}
+	if err == nil {
+		err = putParams(ctx, tx, run, e)
+	}
+	if err == nil {
+		err = putTags(ctx, tx, run.number, run.experiment, e.tags, e.keys)
+	}
 	if err != nil {
-		return err
-	}
-	if run.state != track.Active {
-		return track.RunDeleted(e.run)
-	}
-	if err := putParams(ctx, tx, run, e); err != nil {
-		return err
-	}
-	if err := putTags(ctx, tx, run.number, run.experiment, e.tags, e.keys); err != nil {
-		return err
+		return 0, err
 	}
 	for _, t := range e.tags {
 		if t.key != track.TagRunName || t.value == "" {
 			continue
 		}
 		if _, err := tx.Exec(ctx, `UPDATE tracked_runs SET name = ? WHERE number = ?`, t.value, run.number); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return putMetrics(ctx, tx, run, e)
+	return run.number, putMetrics(ctx, tx, run, e)
 }
 
 // putParams writes params once; the same value again is fine, another is not.

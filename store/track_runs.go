@@ -42,7 +42,7 @@ func (s Track) CreateRun(ctx context.Context, r track.Run, events ...lastro.Even
 	if err != nil {
 		return err
 	}
-	return s.db.WriteSoon(ctx, func(tx *Tx) error { return createRun(ctx, tx, r, list, keys) }, events...)
+	return s.db.WriteTogether(ctx, r.ID, func(tx *Tx) error { return createRun(ctx, tx, r, list, keys) }, events...)
 }
 
 func createRun(ctx context.Context, tx *Tx, r track.Run, tags pairs, keys map[string]int64) error {
@@ -89,10 +89,13 @@ func (s Track) UpdateRun(ctx context.Context, id string, change func(*track.Run)
 	if err != nil {
 		return r.Run, err
 	}
-	err = s.db.WriteSoon(ctx, func(tx *Tx) (err error) {
+	err = s.db.WriteTogether(ctx, id, func(tx *Tx) (err error) {
 		r, err = updateRun(ctx, tx, id, change, keys)
 		return err
 	})
+	if err == nil && r.Status.Terminal() {
+		s.ended(r.number)
+	}
 	return r.Run, err
 }
 
@@ -124,13 +127,16 @@ func updateRun(ctx context.Context, tx *Tx, id string, change func(*track.Run) (
 }
 
 // heldRun is a tracked run that nobody else changes until the end of the transaction.
+// Of Run are only ID, State and Origin.
 type heldRun struct {
+	track.Run
 	number, experiment int64
-	state              track.Lifecycle
 }
 
 func holdRun(ctx context.Context, tx *Tx, id string) (h heldRun, err error) {
-	err = tx.QueryRow(ctx, `SELECT number, experiment, state FROM tracked_runs WHERE id = ? FOR UPDATE`, id).Scan(&h.number, &h.experiment, &h.state)
+	h.ID = id
+	err = tx.QueryRow(ctx, `SELECT number, experiment, state, origin_run, origin_step, origin_cell FROM tracked_runs WHERE id = ? FOR UPDATE`, id).
+		Scan(&h.number, &h.experiment, &h.State, &h.Origin.Run, &h.Origin.Step, &h.Origin.Cell)
 	if err != nil {
 		return h, noRun(err, id)
 	}

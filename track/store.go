@@ -23,6 +23,7 @@ type Store interface {
 	// The searches return one page, and the token of the next one, "" at the end.
 	SearchExperiments(ctx context.Context, q Query) (page []Experiment, next string, err error)
 
+	// CreateRun is lastro.ENotFound when there is no such active experiment.
 	CreateRun(ctx context.Context, r Run, events ...lastro.Event) error
 	// Run returns the whole run with its params, latest metrics, tags, inputs and outputs.
 	Run(ctx context.Context, id string) (Run, error)
@@ -38,9 +39,9 @@ type Store interface {
 	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
 	RunsOf(ctx context.Context, run, step string) ([]Run, error)
 
-	// Log writes a batch to an active run in one transaction, or nothing. A param that exists with another value is
-	// lastro.EInvalid, and so is a run that is deleted. A value of the tag TagRunName is the run's new name.
-	Log(ctx context.Context, runID string, b Batch) error
+	// Log writes a batch in one transaction, or nothing. may, unless nil, gets ID, State and Origin of the run and can refuse. A
+	// param that exists with another value is lastro.EInvalid. A value of the tag TagRunName is the run's new name.
+	Log(ctx context.Context, runID string, b Batch, may func(Run) error) error
 	DeleteRunTag(ctx context.Context, runID, key string) error
 	LogInputs(ctx context.Context, runID string, in []Input, models []string) error
 	LogOutputs(ctx context.Context, runID string, out []ModelOutput) error

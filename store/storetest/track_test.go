@@ -3,9 +3,12 @@
 package storetest
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +56,7 @@ func testHistoryInOrderAndOnce(t *testing.T, db *store.DB) {
 				}
 			}
 			b.Metrics = append(b.Metrics, track.Metric{Key: "few", Value: float64(n), Step: int64(n), At: time.UnixMilli(1)})
-			if err := s.Log(t.Context(), id, b); err != nil {
+			if err := logTo(t, s, id, b); err != nil {
 				t.Fatal(err)
 			}
 			if n%20 == 0 {
@@ -111,7 +114,7 @@ func testNotANumberIsKept(t *testing.T, db *store.DB) {
 	at := time.UnixMilli(5)
 	b := track.Batch{Metrics: []track.Metric{{Key: "m", Value: math.NaN(), At: at}, {Key: "m", Value: 0, At: at}, {Key: "m", Value: math.NaN(), At: at},
 		{Key: "m", Value: math.Inf(1), At: at, Step: 1}, {Key: "m", Value: math.Inf(-1), At: at, Step: 1}}}
-	if err := s.Log(t.Context(), id, b); err != nil {
+	if err := logTo(t, s, id, b); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: "m"})
@@ -126,16 +129,16 @@ func TestRefusedBatchWritesNothing(t *testing.T) { Each(t, testRefusedBatchWrite
 func testRefusedBatchWritesNothing(t *testing.T, db *store.DB) {
 	s := store.NewTrack(db)
 	id := trackedRun(t, s)
-	if err := s.Log(t.Context(), id, track.Batch{Params: []track.Param{{Key: "a", Value: "1"}}}); err != nil {
+	if err := logTo(t, s, id, track.Batch{Params: []track.Param{{Key: "a", Value: "1"}}}); err != nil {
 		t.Fatal(err)
 	}
 	again := track.Batch{Params: []track.Param{{Key: "b", Value: "2"}, {Key: "a", Value: "1"}}, Tags: []track.Tag{{Key: "t", Value: "x"}}}
 	other := track.Batch{Params: []track.Param{{Key: "c", Value: "3"}, {Key: "a", Value: "2"}}, Tags: []track.Tag{{Key: "t", Value: "y"}},
 		Metrics: []track.Metric{{Key: "m", At: time.UnixMilli(1)}}}
-	if err := s.Log(t.Context(), id, again); err != nil {
+	if err := logTo(t, s, id, again); err != nil {
 		t.Errorf("a param with the value that it has: %v", err)
 	}
-	if err := s.Log(t.Context(), id, other); lastro.CodeOf(err) != lastro.EInvalid {
+	if err := logTo(t, s, id, other); lastro.CodeOf(err) != lastro.EInvalid {
 		t.Errorf("another value of a param: %v", err)
 	}
 	r, err := s.Run(t.Context(), id)
@@ -145,10 +148,68 @@ func testRefusedBatchWritesNothing(t *testing.T, db *store.DB) {
 	if _, err := s.UpdateRun(t.Context(), id, func(r *track.Run) ([]lastro.Event, error) { r.State = track.Deleted; return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Log(t.Context(), id, again); lastro.CodeOf(err) != lastro.EInvalid {
+	if err := logTo(t, s, id, again); lastro.CodeOf(err) != lastro.EInvalid {
 		t.Errorf("a deleted run was written to: %v", err)
 	}
-	if err := s.Log(t.Context(), "0123", again); lastro.CodeOf(err) != lastro.ENotFound {
+	if err := logTo(t, s, "0123", again); lastro.CodeOf(err) != lastro.ENotFound {
 		t.Errorf("a run that is not there: %v", err)
+	}
+}
+
+func logTo(t *testing.T, s store.Track, id string, b track.Batch) error {
+	return s.Log(t.Context(), id, b, func(r track.Run) error {
+		if r.State != track.Active {
+			return track.RunDeleted(r.ID)
+		}
+		return nil
+	})
+}
+
+// What many clients write at once is committed together, and a refused one
+// among them refuses no other.
+func TestTogether(t *testing.T) { Each(t, testTogether) }
+
+func testTogether(t *testing.T, db *store.DB) {
+	s := store.NewTrack(db)
+	ids := make([]string, 8)
+	for i := range ids {
+		ids[i] = trackedRun(t, s)
+	}
+	var wg sync.WaitGroup
+	var wins, refused atomic.Int64
+	for c := range 32 {
+		wg.Go(func() {
+			id := ids[c%len(ids)]
+			for n := range 40 {
+				b := track.Batch{Metrics: []track.Metric{{Key: "m", Value: float64(n), Step: int64(100*c + n), At: time.UnixMilli(int64(n))}}}
+				if err := logTo(t, s, id, b); err != nil {
+					t.Error(err)
+				}
+			}
+			// Four clients race for the param of a run.
+			err := logTo(t, s, id, track.Batch{Params: []track.Param{{Key: "p", Value: fmt.Sprint(c)}}, Tags: []track.Tag{{Key: "winner", Value: fmt.Sprint(c)}}})
+			switch {
+			case err == nil:
+				wins.Add(1)
+			case lastro.CodeOf(err) == lastro.EInvalid:
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if wins.Load() != 8 || refused.Load() != 24 {
+		t.Errorf("%d clients set a param and %d were refused", wins.Load(), refused.Load())
+	}
+	for _, id := range ids {
+		points, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: "m"})
+		if err != nil || len(points) != 4*40 {
+			t.Errorf("%d points, %v", len(points), err)
+		}
+		r, err := s.Run(t.Context(), id)
+		if err != nil || len(r.Params) != 1 || r.Params[0].Value != r.Tags["winner"] {
+			t.Errorf("%v %v, %v", r.Params, r.Tags, err)
+		}
 	}
 }

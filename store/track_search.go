@@ -350,7 +350,10 @@ func (s Track) newFinder(ctx context.Context, q track.Query) (*finder, []*condit
 	if f.experiments, err = s.experimentNumbers(ctx, q.Experiments); err != nil {
 		return nil, nil, err
 	}
-	return f, conds, s.db.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM tracked_runs`).Scan(&f.runs)
+	runs := 0
+	err = s.db.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM tracked_runs`).Scan(&runs)
+	f.findLimits = limitsFor(runs)
+	return f, conds, err
 }
 
 // runsLast makes every run different from every other.

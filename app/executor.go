@@ -62,6 +62,15 @@ func (l *lateExecutor) Start(ctx context.Context, t exec.Task) error {
 	return e.Start(ctx, t)
 }
 
+// Run is Start and Wait in one exchange.
+func (l *lateExecutor) Run(ctx context.Context, t exec.Task) (exec.Exit, error) {
+	e, err := l.open(ctx)
+	if err != nil {
+		return exec.Exit{}, err
+	}
+	return e.Run(ctx, t)
+}
+
 // Wait implements exec.Executor.
 func (l *lateExecutor) Wait(ctx context.Context, id string) (exec.Exit, error) {
 	e, err := l.open(ctx)

@@ -58,8 +58,10 @@ type House struct {
 	// trackOnce starts the door through which steps reach tracking.
 	trackOnce sync.Once
 	trackErr  error
-	maskers   sync.Map   // of steps that hold secrets now: tracker -> *secret.Masker
-	running   sync.Mutex // one run is planned, or decided on, at a time
+	maskers   sync.Map     // of steps that hold secrets now: tracker -> *secret.Masker
+	silent    sync.Map     // steps that were begun here and have not called tracking: tracker -> true
+	madeFor   atomic.Int64 // the newest run for which the experiment was seen to be there
+	running   sync.Mutex   // one run is planned, or decided on, at a time
 
 	engineOnce sync.Once
 	pipelines  *pipeline.Engine

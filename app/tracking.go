@@ -35,8 +35,14 @@ func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) 
 	if err := t.h.serveTracking(); err != nil {
 		return nil, err
 	}
-	if err := t.h.makeExperiment(ctx); err != nil {
-		return nil, err
+	if t.h.madeFor.Load() != j.Run {
+		if err := t.h.makeExperiment(ctx); err != nil {
+			return nil, err
+		}
+		t.h.madeFor.Store(j.Run)
+	}
+	if !j.Resumed && !t.h.DB.Shared() { // else it may have called another server
+		t.h.silent.Store(trackerOf(j), true)
 	}
 	url, err := t.h.executor().trackURL(ctx)
 	if err != nil {
@@ -89,6 +95,9 @@ func (h *House) makeExperiment(ctx context.Context) error {
 // End closes the door and returns the newest metrics of what the step tracked.
 func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State) (map[string]float64, error) {
 	t.h.maskers.Delete(trackerOf(j))
+	if _, silent := t.h.silent.LoadAndDelete(trackerOf(j)); silent {
+		return nil, nil
+	}
 	if state != pipeline.Succeeded {
 		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, track.Failed); err != nil {
 			return nil, err
@@ -178,6 +187,7 @@ func (h *House) admitSteps() error {
 }
 
 func (h *House) stepRuns(ctx context.Context, run, step, cell string) (bool, error) {
+	h.silent.Delete(tracker{run, step, cell})
 	n, err := strconv.ParseInt(run, 10, 64)
 	if err != nil {
 		return false, nil

@@ -115,6 +115,17 @@ func (a *active) outputsOf(ctx context.Context, step string) (*StepRun, error) {
 	return &s, nil
 }
 
+// choose remembers a committed row whose outputs go on, so that nobody who
+// needs them has to ask.
+func (a *active) choose(s StepRun) {
+	if !s.Selected || !s.State.OK() {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.chosen[s.Step] = &s
+}
+
 // tidyEnded does what an engine may have died before: between committing the
 // end of a step and tidying up after it.
 func (a *active) tidyEnded(ctx context.Context, s StepRun) {
@@ -151,6 +162,7 @@ func (a *active) observeRun(r Run) {
 func (a *active) tell(r Run, c Changed) {
 	a.observeRun(r)
 	for _, s := range c.Steps {
+		a.choose(s)
 		a.observe(s)
 	}
 }

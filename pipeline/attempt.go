@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -30,13 +29,16 @@ type attempt struct {
 	kind Kind
 	row  StepRun
 	job  *Job
-	log  *os.File
+	log  *stepLog
+
+	inherited bool // begun by an engine before
 }
 
 // carry brings a claimed attempt to its end: its condition is asked, the cache
 // is looked up, and else the work is done. What an engine before had begun goes
 // on where that is possible.
 func (a *attempt) carry(ctx context.Context, inherited bool) {
+	a.inherited = inherited
 	err := a.find(ctx)
 	if err == nil && !inherited {
 		var skip string
@@ -61,7 +63,7 @@ func (a *attempt) carry(ctx context.Context, inherited bool) {
 	case a.cell.hit != nil:
 		a.row = fromCache(a.row, a.cell, a.r.e.o.Clock.Now())
 		a.row.Selected = len(a.cell.Values) == 0
-		a.w.complete(a.row)
+		a.w.complete(a.row, a.room)
 	default:
 		a.work(ctx)
 	}
@@ -72,7 +74,6 @@ func (a *attempt) find(ctx context.Context) (err error) {
 	if a.plan, a.cell = a.r.plan.cell(a.row.Step, a.row.Cell); a.cell == nil {
 		return lastro.Errorf(lastro.EErrored, "the plan of run #%d has no %s any more", a.row.Run, a.row.Ref())
 	}
-	a.room.grow(a.r.e.weight(a.plan.Spec))
 	a.kind, err = a.r.plan.shop.kind(a.plan.Spec)
 	return err
 }
@@ -83,7 +84,7 @@ func (a *attempt) close(s State, reason string, err *lastro.Error) {
 	if err != nil {
 		a.row.Reason = err.Msg
 	}
-	a.w.complete(a.row)
+	a.w.complete(a.row, a.room)
 }
 
 // interrupted ends an attempt before its work because its context has ended;
@@ -256,14 +257,34 @@ func (a *attempt) work(ctx context.Context) {
 	}
 	defer a.log.Close()
 	err := a.prepare(ctx)
-	a.w.commit.note(a.row)
+	known := a.noteSoon()
 	a.r.observe(a.row)
 	var res Result
 	if err == nil {
 		defer a.follow()()
 		res, err = a.run(ctx, func(ctx context.Context) (Result, error) { return a.kind.Run(ctx, a.job) })
 	}
+	known()
 	a.end(ctx, res, err)
+}
+
+// noteAfter is how long a step may run before more is stored of it than that it
+// does: one that is over by then says all at its end.
+const noteAfter = 100 * time.Millisecond
+
+// noteSoon stores what is known of the attempt for those who look, if it is
+// still running then. The function that it returns ends that.
+func (a *attempt) noteSoon() (stop func()) {
+	row, noted := a.row, make(chan struct{})
+	timer := time.AfterFunc(noteAfter, func() {
+		defer close(noted)
+		a.w.commit.note(row)
+	})
+	return func() {
+		if !timer.Stop() {
+			<-noted
+		}
+	}
 }
 
 // reattach goes on with what a dead engine had begun; without that the attempt
@@ -298,22 +319,19 @@ func (a *attempt) reattach(ctx context.Context) {
 	}
 	const why = "lastro ended while it ran"
 	a.r.plan.shop.end(context.WithoutCancel(ctx), a.row, "lost: "+why, a.r.e.o.Log)
-	a.w.complete(a.row.lost(why, a.r.e.o.Clock.Now()))
+	a.w.complete(a.row.lost(why, a.r.e.o.Clock.Now()), a.room)
 }
 
-// open makes the log.
+// open makes the log, unless an executor does.
 func (a *attempt) open() error {
 	s := &a.row
 	s.Log = fmt.Sprintf("logs/%d/%s-%d.log", s.Run, cellName(s.Step, s.Cell), s.Attempt)
-	p := a.r.e.LogPath(*s)
-	var err error
-	if a.log, err = os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(p), 0o700); err == nil {
-			a.log, err = os.OpenFile(p, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		}
+	a.log = &stepLog{path: a.r.e.LogPath(*s)}
+	if _, outlives := a.kind.(Resumable); outlives {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("open the log of %s: %w", s.Ref(), diskFull(err))
+	if err := a.log.open(); err != nil {
+		return fmt.Errorf("open the log of %s: %w", s.Ref(), err)
 	}
 	return nil
 }
@@ -329,10 +347,10 @@ func (a *attempt) describe(ctx context.Context) error {
 	if err != nil {
 		return atStep(c.spec, err)
 	}
-	a.job = &Job{Run: s.Run, Step: spec, Cell: s.Cell, Values: c.Values, Attempt: s.Attempt, TaskID: taskID(s.Run, s.Step, s.Cell, s.Attempt),
+	a.job = &Job{Run: s.Run, Step: spec, Cell: s.Cell, Values: c.Values, Attempt: s.Attempt, TaskID: taskID(s.Run, s.Step, s.Cell, s.Attempt), Resumed: a.inherited,
 		Dir: r.work.path(*s), Scratch: r.work.scratch(*s), Project: r.plan.shop.Project, Strict: r.plan.Options.Strict,
 		Inputs: jobInputs(c), Outputs: spec.Outputs, Params: r.plan.Spec.Params, Vars: vars, Runtime: c.runtime,
-		Log: a.log, LogPath: a.log.Name()}
+		Log: a.log, LogPath: a.log.path}
 	if len(spec.Secrets) > 0 { // before tracking, which hides them
 		if a.job.Secrets, err = secretValues(ctx, r.plan, spec); err != nil {
 			return err
@@ -380,12 +398,15 @@ func (a *attempt) prepare(ctx context.Context) error {
 	}
 	for _, in := range a.job.Inputs {
 		dest := a.job.Path(in.Path)
-		if err := os.MkdirAll(filepath.Dir(dest), 0o700); err != nil {
-			return diskFull(err)
+		if dir := filepath.Dir(dest); dir != filepath.Clean(a.job.Dir) {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return diskFull(err)
+			}
 		}
-		// A tracked file where the input goes is an older copy of it.
-		if err := os.RemoveAll(dest); err != nil {
-			return err
+		if _, err := os.Lstat(dest); err == nil { // a tracked file where the input goes is an older copy of it
+			if err := os.RemoveAll(dest); err != nil {
+				return err
+			}
 		}
 		if err := r.e.o.Blobs.Materialise(ctx, in.Digest, dest); err != nil {
 			return fmt.Errorf("bring input %s: %w", in.Name, err)
@@ -455,8 +476,7 @@ func (a *attempt) end(ctx context.Context, res Result, err error) {
 	maps.DeleteFunc(s.Facts, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 	a.hide()
 	s.EndedAt = a.r.e.o.Clock.Now()
-	a.room.free() // what is left is waiting for the disk
-	recorded := a.w.complete(*s)
+	recorded := a.w.complete(*s, a.room)
 	if a.job != nil && !s.State.OK() && (!recorded || s.Error != nil && s.Error.ID == "L0410") {
 		a.r.work.remove(a.job.Dir) // on a full disk room is worth more than what a failed step left
 	}
@@ -507,9 +527,9 @@ func (a *attempt) tidy(ctx context.Context) {
 		return
 	}
 	if a.row.State == Succeeded {
-		a.r.work.remove(a.job.Dir)
+		a.r.work.removeWorkspace(a.job)
 	}
-	a.r.work.remove(a.job.Scratch)
+	a.r.work.removeScratch(a.job.Scratch)
 	if k, ok := a.kind.(Resumable); ok {
 		if err := k.Forget(ctx, a.job.TaskID); err != nil {
 			a.r.e.o.Log.WarnContext(ctx, "task was not forgotten", "task", a.job.TaskID, "err", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,9 @@ func (a *attempt) collect(ctx context.Context, err error) error {
 // leads out of the workspace is refused.
 func (a *attempt) written(file, what string) (string, error) {
 	p := a.job.Path(file)
+	if plain(a.job.Dir, file) {
+		return p, nil
+	}
 	real, err := filepath.EvalSymlinks(p)
 	if errors.Is(err, fs.ErrNotExist) {
 		e := &lastro.Error{Code: lastro.EFailed, ID: "L0305", Pos: a.cell.spec.Pos,
@@ -65,6 +69,20 @@ func (a *attempt) written(file, what string) (string, error) {
 			Msg: fmt.Sprintf("step %q: %s (%s) is a link that leads out of the workspace", a.row.Step, file, what), Hint: "write the file itself"}
 	}
 	return real, nil
+}
+
+// plain reports whether a path of the workspace is there and no part of it
+// below the workspace is a link: then it cannot lead out of it.
+func plain(dir, file string) bool {
+	at := dir
+	for part := range strings.SplitSeq(filepath.FromSlash(path.Clean(file)), string(filepath.Separator)) {
+		at = filepath.Join(at, part)
+		info, err := os.Lstat(at)
+		if err != nil || part == ".." || info.Mode()&fs.ModeSymlink != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // news lists files of the workspace that were not there before the step.

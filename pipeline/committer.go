@@ -14,12 +14,24 @@ import (
 // committer commits what many cells report in as few transactions as possible:
 // what arrives while one is being written goes into the next together. Claims go
 // the same way, so observers hear of an end before what it lets begin.
+//
+// Where attempts end there is room for others: these are claimed in the same
+// transaction, so that a small step costs one and not two.
 type committer struct {
 	q      *Queue
 	engine string
-	notice func(Changed)
+	work   working
 	queue  chan report
 	done   sync.WaitGroup
+}
+
+// working is what a committer asks of the engine that it commits for.
+type working interface {
+	// roomWith returns the room that the engine has once these are given back.
+	roomWith(freed []*room) Room
+	// took hears of a transaction that was committed, before those who wait for
+	// it: rooms were given back, and cells claimed.
+	took(freed []*room, changed []Changed, claimed []StepRun)
 }
 
 // report is news of one attempt, that it goes on so far or its end, or the wish
@@ -27,22 +39,22 @@ type committer struct {
 type report struct {
 	row    StepRun
 	end    bool
-	claim  int           // so many cells are asked for
+	room   *room         // of an attempt that ends: given back with its end
+	claim  bool          // only more work is asked for
 	result chan reported // nil = nobody waits
 }
 
 type reported struct {
 	changed Changed
-	claimed []StepRun
+	claimed int // of those who asked for work
 	err     error
 }
 
 // batchSize bounds a transaction.
 const batchSize = 128
 
-// newCommitter also tells notice what each transaction changed.
-func newCommitter(q *Queue, engine string, notice func(Changed)) *committer {
-	c := &committer{q: q, engine: engine, notice: notice, queue: make(chan report, batchSize)}
+func newCommitter(q *Queue, engine string, w working) *committer {
+	c := &committer{q: q, engine: engine, work: w, queue: make(chan report, batchSize)}
 	c.done.Go(c.loop)
 	return c
 }
@@ -54,12 +66,14 @@ func (c *committer) close() { close(c.queue); c.done.Wait() }
 // end says all again.
 func (c *committer) note(s StepRun) { c.queue <- report{row: s} }
 
-// complete commits the end of an attempt.
-func (c *committer) complete(s StepRun) error { return c.ask(report{row: s, end: true}).err }
+// complete commits the end of an attempt, whose room is free then.
+func (c *committer) complete(s StepRun, r *room) error {
+	return c.ask(report{row: s, end: true, room: r}).err
+}
 
-// claim returns at most n cells to begin.
-func (c *committer) claim(n int) ([]StepRun, error) {
-	got := c.ask(report{claim: n})
+// claim begins cells for which there is room, and returns how many.
+func (c *committer) claim() (int, error) {
+	got := c.ask(report{claim: true})
 	return got.claimed, got.err
 }
 
@@ -90,7 +104,7 @@ func (c *committer) loop() {
 // order is the one in which every engine locks what it writes, so that two of
 // them do not wait for each other: runs by number, then what is claimed.
 func (r report) order() int64 {
-	if r.claim > 0 {
+	if r.claim {
 		return math.MaxInt64
 	}
 	return r.row.Run
@@ -99,18 +113,20 @@ func (r report) order() int64 {
 // write commits a batch. When that fails each report is tried alone, so that
 // only those that cannot be stored fail.
 func (c *committer) write(batch []report) {
-	results, err := c.commit(batch)
+	results, claimed, err := c.commit(batch)
 	if err != nil && len(batch) > 1 {
 		for _, r := range batch {
 			c.write([]report{r})
 		}
 		return
 	}
+	if err == nil {
+		c.tell(batch, results, claimed)
+	}
 	for i, r := range batch {
 		got := reported{err: err}
 		if err == nil {
 			got = results[i]
-			c.notice(got.changed)
 		}
 		if r.result != nil {
 			r.result <- got
@@ -118,15 +134,39 @@ func (c *committer) write(batch []report) {
 	}
 }
 
-func (c *committer) commit(batch []report) (results []reported, err error) {
+// tell lets the engine know what was committed.
+func (c *committer) tell(batch []report, results []reported, claimed []StepRun) {
+	changed := make([]Changed, len(results))
+	for i := range results {
+		changed[i] = results[i].changed
+		if batch[i].claim {
+			results[i].claimed = len(claimed)
+		}
+	}
+	c.work.took(rooms(batch), changed, claimed)
+}
+
+// rooms are those that the ends of a batch give back.
+func rooms(batch []report) []*room {
+	var out []*room
+	for _, r := range batch {
+		if r.room != nil {
+			out = append(out, r.room)
+		}
+	}
+	return out
+}
+
+// commit also claims what there is room for, when attempts end or somebody asks.
+func (c *committer) commit(batch []report) (results []reported, claimed []StepRun, err error) {
 	ctx := context.Background() // whoever asked may be cancelled; what has happened is recorded all the same
+	freed := rooms(batch)
 	err = c.q.store.Change(ctx, func(tx Tx) error {
-		results = make([]reported, len(batch))
+		results, claimed = make([]reported, len(batch)), nil
 		for i, r := range batch {
 			got := &results[i]
 			switch {
-			case r.claim > 0:
-				got.claimed, got.err = c.q.claim(ctx, tx, c.engine, r.claim)
+			case r.claim: // below
 			case r.end:
 				got.err = c.q.complete(ctx, tx, c.engine, r.row, &got.changed)
 			default:
@@ -136,7 +176,19 @@ func (c *committer) commit(batch []report) (results []reported, err error) {
 				return got.err
 			}
 		}
-		return nil
+		asks := slices.IndexFunc(batch, func(r report) bool { return r.claim })
+		space := c.work.roomWith(freed)
+		if space.Free <= 0 || asks < 0 && len(freed) == 0 {
+			return nil
+		}
+		var cerr error
+		if claimed, cerr = c.q.claim(ctx, tx, c.engine, space); errors.Is(cerr, ErrFenced) && asks < 0 {
+			return nil // the next who asks for work, or the next beat, hears of it
+		} else if asks >= 0 && errors.Is(cerr, ErrFenced) {
+			results[asks].err = cerr
+			return nil
+		}
+		return cerr
 	})
-	return results, err
+	return results, claimed, err
 }

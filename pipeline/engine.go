@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -375,6 +374,7 @@ func (e *Engine) poke() {
 func (e *Engine) notice(c Changed) {
 	for _, s := range c.Steps {
 		if a := e.at(s.Run); a != nil {
+			a.choose(s)
 			a.observe(s)
 		}
 	}
@@ -469,9 +469,4 @@ func (w *Workshop) end(ctx context.Context, s StepRun, why string, log *slog.Log
 			log.DebugContext(ctx, "lost step was not forgotten", "task", id, "err", err)
 		}
 	}
-}
-
-// weight is how many processors' worth of an engine a cell takes.
-func (e *Engine) weight(s StepSpec) int {
-	return min(e.o.Parallel, max(1, int(math.Ceil(s.Limits.CPU))))
 }

@@ -23,15 +23,16 @@ func (a *attempt) follow() (stop func()) {
 	if picky, ok := o.(interface{ WantsLines() bool }); o == nil || (ok && !picky.WantsLines()) {
 		return func() {}
 	}
-	f, err := os.Open(a.log.Name())
-	if err != nil {
-		return func() {}
-	}
 	quit := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		defer f.Close()
+		var f *os.File // nil while nobody has written
 		var pending []byte
+		defer func() {
+			if f != nil {
+				f.Close()
+			}
+		}()
 		tick := time.NewTicker(followEvery)
 		defer tick.Stop()
 		for last := false; !last; {
@@ -40,7 +41,12 @@ func (a *attempt) follow() (stop func()) {
 			case <-quit:
 				last = true
 			}
-			pending = a.lines(f, pending, last)
+			if f == nil {
+				f, _ = os.Open(a.log.path)
+			}
+			if f != nil {
+				pending = a.lines(f, pending, last)
+			}
 		}
 	})
 	var once sync.Once

@@ -88,6 +88,7 @@ type Job struct {
 	Values  map[string]any // values of the cell by axis; nil without a matrix
 	Attempt int            // from 1
 	TaskID  string         // names this attempt for ever: "142-train.3-1"
+	Resumed bool           // an engine before this one had begun it
 
 	Dir     string     // absolute: the workspace root, with code and inputs in place
 	Scratch string     // absolute: a folder of this attempt's own outside the workspace, for HOME and TMPDIR

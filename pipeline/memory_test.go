@@ -207,10 +207,15 @@ func (t memoryTx) Ready(_ context.Context, run int64, step string, n int) error 
 	return nil
 }
 
-func (t memoryTx) Take(_ context.Context, engine string, now time.Time, n int) (out []pipeline.StepRun, err error) {
+func (t memoryTx) Take(_ context.Context, engine string, now time.Time, room pipeline.Room) (out []pipeline.StepRun, err error) {
 	for i := range t.s.cells {
 		c := &t.s.cells[i]
-		if len(out) < n && c.State == pipeline.Pending && !c.ready.IsZero() && (!c.ready.After(now) || c.ready.After(now.Add(pipeline.MaxBackoff))) {
+		if c.State == pipeline.Pending && !c.ready.IsZero() && (!c.ready.After(now) || c.ready.After(now.Add(pipeline.MaxBackoff))) {
+			n, fits := room.Takes(c.Weight)
+			if !fits {
+				break
+			}
+			room.Free -= n
 			c.State, c.owner, c.StartedAt = pipeline.Running, engine, now
 			out = append(out, c.StepRun)
 		}

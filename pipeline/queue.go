@@ -42,23 +42,33 @@ type Changed struct {
 
 func (c *Changed) step(s StepRun) { c.Steps = append(c.Steps, s) }
 
-// Claim gives an engine at most n cells that may begin; ErrFenced when it was
-// taken for dead.
-func (q *Queue) Claim(ctx context.Context, engine string, n int) (rows []StepRun, err error) {
+// Room is what an engine has left for cells, in processors, of how many it has.
+type Room struct{ Free, All int }
+
+// Takes reports whether a cell of a weight still fits, and how much it takes: one
+// that is heavier than the whole engine takes all of it.
+func (r Room) Takes(weight int) (n int, fits bool) {
+	n = min(max(1, weight), r.All)
+	return n, n <= r.Free
+}
+
+// Claim gives an engine the cells that may begin, as many as it has room for;
+// ErrFenced when it was taken for dead.
+func (q *Queue) Claim(ctx context.Context, engine string, room Room) (rows []StepRun, err error) {
 	err = q.store.Change(ctx, func(tx Tx) (err error) {
-		rows, err = q.claim(ctx, tx, engine, n)
+		rows, err = q.claim(ctx, tx, engine, room)
 		return err
 	})
 	return rows, err
 }
 
-func (q *Queue) claim(ctx context.Context, tx Tx, engine string, n int) ([]StepRun, error) {
+func (q *Queue) claim(ctx context.Context, tx Tx, engine string, room Room) ([]StepRun, error) {
 	// One that was taken for dead would own what nobody looks after.
 	if alive, err := tx.Alive(ctx, engine); err != nil || !alive {
 		return nil, cmp.Or(err, error(ErrFenced))
 	}
 	now := q.clock.Now()
-	rows, err := tx.Take(ctx, engine, now, n)
+	rows, err := tx.Take(ctx, engine, now, room)
 	for _, s := range rows {
 		tx.Emit(stepEvent(s, now))
 	}

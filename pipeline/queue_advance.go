@@ -41,12 +41,15 @@ func (a *advance) ended(ctx context.Context, s StepRun) error {
 		}
 		a.out.Ready = true
 	}
-	left, err := a.tx.Close(ctx, s.Run, s.Step, n)
-	if err != nil || left > 0 {
-		return err
-	}
 	rows := []StepRun{s}
+	if s.Cell != 0 { // else the step ends with its only cell
+		left, err := a.tx.Close(ctx, s.Run, s.Step, n)
+		if err != nil || left > 0 {
+			return err
+		}
+	}
 	if s.Cell != 0 {
+		var err error
 		if rows, err = a.tx.Newest(ctx, s.Run, s.Step); err != nil {
 			return err
 		}
@@ -59,7 +62,7 @@ func (a *advance) ended(ctx context.Context, s StepRun) error {
 
 // again makes the next attempt of a cell.
 func (a *advance) again(ctx context.Context, s StepRun, wait time.Duration) error {
-	next := StepRun{Run: s.Run, Step: s.Step, Cell: s.Cell, Values: s.Values, Attempt: s.Attempt + 1, Kind: s.Kind, State: Pending,
+	next := StepRun{Run: s.Run, Step: s.Step, Cell: s.Cell, Values: s.Values, Attempt: s.Attempt + 1, Weight: s.Weight, Kind: s.Kind, State: Pending,
 		Reason: string(s.Cause) + ", tried again"}
 	a.out.Ready = true
 	a.out.step(next)

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"math"
 )
 
 // graph is what the end of a step means to others.
@@ -45,6 +46,9 @@ func (q *Queue) graph(ctx context.Context, run int64) (graph, error) {
 	q.graphs[run] = g
 	return g, nil
 }
+
+// weight is how many processors' worth of an engine a cell of the step takes.
+func (s *StepSpec) weight() int { return max(1, int(math.Ceil(s.Limits.CPU))) }
 
 // atOnce is how many cells of a step may be ready together: -1 is all.
 func (s *StepSpec) atOnce() int {

@@ -149,7 +149,8 @@ func (q *Queue) Retry(ctx context.Context, run int64, by lastro.Actor) (Changed,
 			return err
 		}
 		if a.p.Open == 0 {
-			return lastro.Errorf(lastro.EConflict, "run #%d ended before its first step: there is nothing to try again", run)
+			return &lastro.Error{Code: lastro.EConflict, ID: "L0319", Msg: fmt.Sprintf("run #%d ended before its first step: there is nothing to try again", run),
+				Hint: fmt.Sprintf("lastro why %d says what stopped it; lastro run starts a new one", run)}
 		}
 		if err := tx.PutProgress(ctx, a.p); err != nil {
 			return err
@@ -191,7 +192,7 @@ func (a *advance) reopen(ctx context.Context) error {
 				continue
 			}
 			next.Open++
-			if err := a.tx.Put(ctx, StepRun{Run: row.Run, Step: row.Step, Cell: row.Cell, Values: row.Values, Attempt: row.Attempt + 1, Kind: row.Kind,
+			if err := a.tx.Put(ctx, StepRun{Run: row.Run, Step: row.Step, Cell: row.Cell, Values: row.Values, Attempt: row.Attempt + 1, Weight: row.Weight, Turns: a.g.specs[row.Step].Parallel > 0, Kind: row.Kind,
 				State: Pending, Reason: "asked for: " + string(row.State) + " before"}, time.Time{}); err != nil {
 				return err
 			}

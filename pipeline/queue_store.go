@@ -64,13 +64,15 @@ type Tx interface {
 	// are left; found is false when the run does not have that step, or it is over.
 	Release(ctx context.Context, run int64, step string) (waits int, found bool, err error)
 
-	// Ready lets at most n cells (n < 0: all) that wait for their step begin, the
-	// first ones first.
+	// Ready lets at most n cells that wait for their step or their turn begin, the
+	// first ones first; n < 0: all, of a step whose cells do not take turns.
 	Ready(ctx context.Context, run int64, step string, n int) error
-	// Take gives at most n cells that may begin now to an engine: they are
-	// running then. The oldest run comes first. What may begin more than
-	// MaxBackoff from now may begin: the clock was set back meanwhile.
-	Take(ctx context.Context, engine string, now time.Time, n int) ([]StepRun, error)
+	// Take gives the cells that may begin now to an engine: they are running
+	// then. The oldest run comes first, and the first cell for which there is no
+	// room is the last one looked at, so that a heavy one is not passed by for
+	// ever. What may begin more than MaxBackoff from now may begin: the clock was
+	// set back meanwhile.
+	Take(ctx context.Context, engine string, now time.Time, room Room) ([]StepRun, error)
 	// Note replaces what is stored of an attempt that the engine owns and that
 	// is running; false when it is not.
 	Note(ctx context.Context, engine string, s StepRun) (bool, error)

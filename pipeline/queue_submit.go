@@ -60,7 +60,7 @@ func (b *beginning) step(ps *PlanStep) {
 	cells := make([]StepRun, len(ps.Cells))
 	for i := range ps.Cells {
 		c := &ps.Cells[i]
-		cells[i] = StepRun{Step: ps.Spec.Name, Cell: c.Index, Values: c.Values, Attempt: 1, Kind: ps.Spec.Kind, State: Pending}
+		cells[i] = StepRun{Step: ps.Spec.Name, Cell: c.Index, Values: c.Values, Attempt: 1, Weight: ps.Spec.weight(), Turns: ps.Spec.Parallel > 0, Kind: ps.Spec.Kind, State: Pending}
 		if c.Outlook == Hit && c.hit != nil {
 			cells[i] = fromCache(cells[i], c, b.now)
 		} else {

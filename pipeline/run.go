@@ -103,6 +103,8 @@ type StepRun struct {
 	Cell        int                `json:"cell,omitempty"` // 0 = no matrix, else from 1
 	Values      map[string]any     `json:"values,omitempty"`
 	Attempt     int                `json:"attempt"` // from 1
+	Weight      int                `json:"-"`       // processors' worth of an engine that it takes, from 1
+	Turns       bool               `json:"-"`       // of a row to be stored: it waits for its turn among the cells of its step
 	Kind        string             `json:"kind"`
 	State       State              `json:"state"`
 	Reason      string             `json:"reason,omitempty"` // why cached, run again, skipped, failed

@@ -268,7 +268,7 @@ func (w *world) turn(e *simEngine) {
 	w.lookAround(e)
 	switch w.r.IntN(3) {
 	case 0:
-		rows, err := w.q.Claim(ctx, e.id, 1+w.r.IntN(3))
+		rows, err := w.q.Claim(ctx, e.id, pipeline.Room{Free: 1 + w.r.IntN(3), All: 3})
 		w.say("%v %s claims %d: %v", w.passed, e.id, len(rows), err)
 		e.work = append(e.work, rows...)
 	case 1:

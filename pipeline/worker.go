@@ -54,7 +54,7 @@ func (e *Engine) Work(ctx context.Context) error {
 func (e *Engine) newWorker(ctx context.Context) *worker {
 	w := &worker{e: e, id: e.o.Place + "/" + rand.Text()[:8], gone: make(chan struct{})}
 	w.ctx, w.stop = context.WithCancelCause(ctx)
-	w.commit = newCommitter(e.q, w.id, e.notice)
+	w.commit = newCommitter(e.q, w.id, w)
 	e.working, e.draining = w, false
 	return w
 }
@@ -65,7 +65,7 @@ func (w *worker) work() {
 	if err == nil {
 		sweep(w.e.o.StateDir, w.e.ended)
 		for _, s := range left {
-			w.carry(s, true)
+			w.carry(s, w.e.room(s), true)
 		}
 		err = w.loop()
 	}
@@ -142,42 +142,59 @@ func (w *worker) ticks(poll *time.Ticker) <-chan time.Time {
 
 // claim takes as many cells as there is room for and begins them.
 func (w *worker) claim() (int, error) {
-	e := w.e
-	e.mu.Lock()
-	room := e.o.Parallel - e.used
-	if e.draining || w.ctx.Err() != nil {
-		room = 0
-	}
-	e.mu.Unlock()
-	if room <= 0 {
+	if w.roomWith(nil).Free <= 0 {
 		return 0, nil
 	}
-	rows, err := w.commit.claim(room)
-	if err != nil {
-		return 0, err
+	return w.commit.claim()
+}
+
+// roomWith implements working.
+func (w *worker) roomWith(freed []*room) Room {
+	e := w.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := Room{All: e.o.Parallel}
+	if e.draining || w.ctx.Err() != nil {
+		return r
 	}
-	for _, s := range rows {
-		w.carry(s, false)
+	r.Free = e.o.Parallel - e.used
+	for _, f := range freed {
+		r.Free += f.n
 	}
-	return len(rows), nil
+	return r
+}
+
+// took implements working: claimed cells begin once observers have heard of
+// what let them.
+func (w *worker) took(freed []*room, changed []Changed, claimed []StepRun) {
+	for _, f := range freed {
+		f.release()
+	}
+	rooms := make([]*room, len(claimed))
+	for i, s := range claimed {
+		rooms[i] = w.e.room(s)
+	}
+	for _, c := range changed {
+		c.Ready = c.Ready && len(freed) == 0 // else what began to be ready was claimed with it, or there is no room
+		w.e.notice(c)
+	}
+	for i, s := range claimed {
+		w.carry(s, rooms[i], false)
+	}
 }
 
 // carry works at one claimed attempt in a goroutine of its own. A cell that is
 // inherited was begun by an engine before.
-func (w *worker) carry(s StepRun, inherited bool) {
+func (w *worker) carry(s StepRun, room *room, inherited bool) {
 	e := w.e
-	e.mu.Lock()
-	e.used++
-	e.mu.Unlock()
 	w.cells.Go(func() {
-		room := &room{e: e, n: 1}
 		defer room.free()
 		a, err := e.activate(w.ctx, s.Run)
 		if err != nil {
 			if w.ctx.Err() == nil {
 				s.State, s.Error, s.EndedAt = Errored, asError(err), e.o.Clock.Now()
 				s.Reason = s.Error.Msg
-				w.complete(s)
+				w.complete(s, room)
 			}
 			return
 		}
@@ -191,38 +208,41 @@ func (w *worker) carry(s StepRun, inherited bool) {
 
 // room is what a cell takes of its engine until it is given back.
 type room struct {
-	e  *Engine
-	n  int
-	mu sync.Mutex
+	e *Engine
+	n int // guarded by Engine.mu; 0 = it was given back
 }
 
-// grow takes more, once it is known how much the cell wants.
-func (r *room) grow(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// room takes what a cell needs.
+func (e *Engine) room(s StepRun) *room {
+	n, _ := Room{All: e.o.Parallel}.Takes(s.Weight)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.used += n
+	return &room{e: e, n: n}
+}
+
+// release gives the room back, and reports whether it had not been already.
+func (r *room) release() bool {
 	r.e.mu.Lock()
 	defer r.e.mu.Unlock()
-	r.e.used += n - r.n
-	r.n = n
-}
-
-func (r *room) free() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.n == 0 {
-		return
-	}
-	r.e.mu.Lock()
+	held := r.n > 0
 	r.e.used -= r.n
-	r.e.mu.Unlock()
 	r.n = 0
-	r.e.poke()
+	return held
 }
 
-// complete commits the end of an attempt; false when that could not be. What
-// others have taken over is dropped; when nothing can be recorded the worker stops.
-func (w *worker) complete(s StepRun) bool {
-	err := w.commit.complete(s)
+// free is release for who does not claim in the place of it.
+func (r *room) free() {
+	if r.release() {
+		r.e.poke()
+	}
+}
+
+// complete commits the end of an attempt, and gives its room to others; false
+// when that could not be. What others have taken over is dropped; when nothing
+// can be recorded the worker stops.
+func (w *worker) complete(s StepRun, r *room) bool {
+	err := w.commit.complete(s, r)
 	if errors.Is(err, ErrFenced) {
 		w.e.o.Log.Warn("the end of a step came too late: another engine has it", "step", s.Ref(), "attempt", s.Attempt)
 	} else if err != nil {

@@ -91,13 +91,13 @@ func attemptName(s StepRun) string {
 // into the folder that it is given.
 func (w *workspaces) fresh(ctx context.Context, j *Job, code map[string]string, bring func(context.Context, string) error) error {
 	w.forgetOld(cellName(j.Step.Name, j.Cell))
-	for attempt := 1; attempt <= j.Attempt; attempt++ {
+	for attempt := 1; attempt < j.Attempt; attempt++ {
 		s := StepRun{Step: j.Step.Name, Cell: j.Cell, Attempt: attempt}
 		w.remove(w.path(s))
 		w.remove(w.scratch(s))
 	}
 	for _, d := range []string{j.Dir, j.Scratch} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := w.empty(d); err != nil {
 			return fmt.Errorf("make the workspace: %w", err)
 		}
 	}
@@ -110,6 +110,18 @@ func (w *workspaces) fresh(ctx context.Context, j *Job, code map[string]string, 
 		}
 	}
 	return makeParents(j)
+}
+
+// empty makes a folder that has nothing in it, also when a dead engine left one.
+func (w *workspaces) empty(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrExist) {
+		w.remove(dir)
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 // code brings the run's code once. The folder appears whole or not at all, so
@@ -140,7 +152,7 @@ func makeParents(j *Job) error {
 	for _, f := range s.Reports {
 		files = append(files, f)
 	}
-	made := map[string]bool{}
+	made := map[string]bool{filepath.Clean(j.Dir): true}
 	for _, f := range files {
 		d := filepath.Dir(j.Path(f))
 		if made[d] {
@@ -224,6 +236,37 @@ func (w *workspaces) finish() {
 	w.remove(filepath.Join(w.dir, ".tmp"))
 	_ = os.Remove(w.dir)
 }
+
+// removeScratch removes the scratch folder of an attempt: most often its HOME
+// and TMPDIR are empty, and need not be looked into.
+func (w *workspaces) removeScratch(dir string) {
+	for _, d := range []string{filepath.Join(dir, "home"), filepath.Join(dir, "tmp"), dir} {
+		if err := syscall.Rmdir(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.remove(dir)
+			return
+		}
+	}
+}
+
+// removeWorkspace removes the workspace of a job: of a small one all that is in
+// it is known.
+func (w *workspaces) removeWorkspace(j *Job) {
+	if len(j.Inputs)+len(j.Outputs) <= mostKnown {
+		for _, in := range j.Inputs {
+			_ = syscall.Unlink(j.Path(in.Path))
+		}
+		for _, o := range j.Outputs {
+			_ = syscall.Unlink(j.Path(o.Path))
+		}
+		if syscall.Rmdir(j.Dir) == nil {
+			return
+		}
+	}
+	w.remove(j.Dir)
+}
+
+// mostKnown is up to how many files are removed by name.
+const mostKnown = 8
 
 // remove deletes a folder, also when a step left folders without write bit.
 func (w *workspaces) remove(dir string) {

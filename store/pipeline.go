@@ -145,7 +145,7 @@ func (p *Pipeline) Runs(ctx context.Context, f pipeline.RunFilter) ([]pipeline.R
 	return collect(rows, err, func(r *sql.Rows) (pipeline.Run, error) { return scanPipelineRun(r.Scan) })
 }
 
-const stepRunFields = `run, step, cell, attempt, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, body`
+const stepRunFields = `run, step, cell, attempt, weight, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, body`
 
 const stepRunColumns = `SELECT ` + stepRunFields + ` FROM step_runs `
 
@@ -153,7 +153,7 @@ func scanStepRun(scan func(...any) error) (pipeline.StepRun, error) {
 	var s pipeline.StepRun
 	var started, ended int64
 	var values, body string
-	err := scan(&s.Run, &s.Step, &s.Cell, &s.Attempt, &s.Kind, &values, &s.State, &s.Reason, &s.Key, &s.CachedFrom, &s.Selected, &started, &ended, &body)
+	err := scan(&s.Run, &s.Step, &s.Cell, &s.Attempt, &s.Weight, &s.Kind, &values, &s.State, &s.Reason, &s.Key, &s.CachedFrom, &s.Selected, &started, &ended, &body)
 	if err != nil {
 		return s, err
 	}

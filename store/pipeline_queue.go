@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"lastro"
@@ -73,7 +74,7 @@ func (t pipelineTx) CreateRun(ctx context.Context, r pipeline.Run, steps []pipel
 	}
 	for i, s := range cells {
 		s.Run = r.Number
-		if err := t.insert(ctx, s, r.Project, r.Options.Scope, i+1, 0); err != nil {
+		if err := t.insert(ctx, s, r.Project, r.Options.Scope, i+1, readyAt(s, time.Time{})); err != nil {
 			return 0, err
 		}
 	}
@@ -122,24 +123,39 @@ func (t pipelineTx) Release(ctx context.Context, run int64, step string) (waits 
 // Ready lets cells begin that wait for their step.
 func (t pipelineTx) Ready(ctx context.Context, run int64, step string, n int) error {
 	if n < 0 {
-		_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0`, run, step)
+		_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND state = 'pending' AND ready_at <= 0`, run, step)
 		return err
 	}
-	_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0
-		AND cell IN (SELECT cell FROM step_runs WHERE run = ? AND step = ? AND state = 'pending' AND ready_at = 0 ORDER BY cell LIMIT ?)`,
-		run, step, run, step, n)
+	_, err := t.tx.Exec(ctx, `UPDATE step_runs SET ready_at = 1 WHERE run = ? AND step = ? AND ready_at < 0
+		AND cell IN (SELECT cell FROM step_runs WHERE run = ? AND step = ? AND ready_at < 0 ORDER BY cell LIMIT ?)`, run, step, run, step, n)
 	return err
 }
 
 // Take gives cells that may begin to an engine.
-func (t pipelineTx) Take(ctx context.Context, engine string, now time.Time, n int) ([]pipeline.StepRun, error) {
-	// The choice comes first and once: as a subquery it may be made again for each row, with other rows.
-	rows, err := t.tx.Query(ctx, `WITH chosen AS MATERIALIZED (SELECT run, step, cell, attempt FROM step_runs
-			WHERE state = 'pending' AND ready_at > 0 AND (ready_at <= ? OR ready_at > ?) ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED)
-		UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE (run, step, cell, attempt) IN (SELECT run, step, cell, attempt FROM chosen)
-		RETURNING `+stepRunFields, lastro.Micros(now), lastro.Micros(now.Add(pipeline.MaxBackoff)), n, engine, lastro.Micros(now))
-	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
-	slices.SortFunc(out, func(a, b pipeline.StepRun) int { return int(a.Run - b.Run) })
+func (t pipelineTx) Take(ctx context.Context, engine string, now time.Time, room pipeline.Room) ([]pipeline.StepRun, error) {
+	rows, err := t.tx.Query(ctx, stepRunColumns+`WHERE state = 'pending' AND ready_at > 0 AND (ready_at <= ? OR ready_at > ?)
+		ORDER BY run, position LIMIT ? FOR UPDATE SKIP LOCKED`, lastro.Micros(now), lastro.Micros(now.Add(pipeline.MaxBackoff)), room.Free)
+	all, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+	if err != nil {
+		return nil, err
+	}
+	var out []pipeline.StepRun
+	args := []any{engine, lastro.Micros(now)}
+	for _, s := range all {
+		n, fits := room.Takes(s.Weight)
+		if !fits {
+			break
+		}
+		room.Free -= n
+		s.State, s.StartedAt = pipeline.Running, lastro.FromMicros(lastro.Micros(now))
+		out = append(out, s)
+		args = append(args, s.Run, s.Step, s.Cell, s.Attempt)
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	_, err = t.tx.Exec(ctx, `UPDATE step_runs SET state = 'running', owner = ?, started_at = ? WHERE `+
+		strings.TrimSuffix(strings.Repeat("(run = ? AND step = ? AND cell = ? AND attempt = ?) OR ", len(out)), " OR "), args...)
 	return out, err
 }
 
@@ -164,7 +180,7 @@ func (t pipelineTx) Put(ctx context.Context, s pipeline.StepRun, from time.Time)
 	}
 	n, err := t.tx.Exec(ctx, `UPDATE step_runs SET state = ?, reason = ?, cache_key = ?, cached_from = ?, selected = ?, started_at = ?, ended_at = ?, ready_at = ?, body = ?
 		WHERE run = ? AND step = ? AND cell = ? AND attempt = ?`,
-		string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected), lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), lastro.Micros(from), body,
+		string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected), lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), readyAt(s, from), body,
 		s.Run, s.Step, s.Cell, s.Attempt)
 	if err != nil || n == 1 {
 		return err
@@ -177,7 +193,7 @@ func (t pipelineTx) Put(ctx context.Context, s pipeline.StepRun, from time.Time)
 	if err != nil {
 		return notFound(err, "run #%d has no %s", s.Run, s.Ref())
 	}
-	return t.insert(ctx, s, project, scope, position+1, lastro.Micros(from))
+	return t.insert(ctx, s, project, scope, position+1, readyAt(s, from))
 }
 
 func (t pipelineTx) insert(ctx context.Context, s pipeline.StepRun, project string, scope pipeline.Scope, position int, from int64) error {
@@ -189,11 +205,20 @@ func (t pipelineTx) insert(ctx context.Context, s pipeline.StepRun, project stri
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.Exec(ctx, `INSERT INTO step_runs (run, step, cell, attempt, position, project, scope, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, ready_at, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.Run, s.Step, s.Cell, s.Attempt, position, project, string(scope), s.Kind, values, string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected),
+	_, err = t.tx.Exec(ctx, `INSERT INTO step_runs (run, step, cell, attempt, weight, position, project, scope, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, ready_at, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		s.Run, s.Step, s.Cell, s.Attempt, max(1, s.Weight), position, project, string(scope), s.Kind, values, string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected),
 		lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), from, body)
 	return err
+}
+
+// readyAt is from when a row may begin: 0 = when its step does, -1 = when it is
+// its turn after that.
+func readyAt(s pipeline.StepRun, from time.Time) int64 {
+	if s.Turns && s.State == pipeline.Pending && from.IsZero() {
+		return -1
+	}
+	return lastro.Micros(from)
 }
 
 func number(b bool) int {
@@ -247,8 +272,8 @@ func (t pipelineTx) Leave(ctx context.Context, engine string, beat int64) (bool,
 
 // Inherit gives the running attempts of other engines of a place to one.
 func (t pipelineTx) Inherit(ctx context.Context, place, engine string) ([]pipeline.StepRun, error) {
-	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET owner = ? WHERE state = 'running' AND owner IN (SELECT id FROM engines WHERE place = ? AND id <> ?)
-		RETURNING `+stepRunFields, engine, place, engine)
+	rows, err := t.tx.Query(ctx, `UPDATE step_runs SET owner = ? WHERE state = 'running' AND run IN (SELECT number FROM runs WHERE state = 'running')
+		AND owner IN (SELECT id FROM engines WHERE place = ? AND id <> ?) RETURNING `+stepRunFields, engine, place, engine)
 	out, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 	if err != nil {
 		return nil, err
@@ -260,7 +285,7 @@ func (t pipelineTx) Inherit(ctx context.Context, place, engine string) ([]pipeli
 
 // Owned returns the running attempts of an engine.
 func (t pipelineTx) Owned(ctx context.Context, engine string) ([]pipeline.StepRun, error) {
-	rows, err := t.tx.Query(ctx, stepRunColumns+`WHERE owner = ? AND state = 'running' ORDER BY run, position LIMIT 100000`, engine)
+	rows, err := t.tx.Query(ctx, stepRunColumns+`WHERE run IN (SELECT number FROM runs WHERE state = 'running') AND owner = ? AND state = 'running' ORDER BY run, position LIMIT 100000`, engine)
 	return collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
 }
 

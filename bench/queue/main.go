@@ -81,7 +81,7 @@ func engine(ctx context.Context, target, id string, left *atomic.Int64) error {
 		return err
 	}
 	for left.Load() > 0 {
-		rows, err := q.Claim(ctx, id, 4)
+		rows, err := q.Claim(ctx, id, pipeline.Room{Free: 4, All: 4})
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,8 @@ type Executor struct {
 	mu     sync.Mutex // guards what follows; held while connecting
 	link   *link
 	closed bool
+
+	past past
 }
 
 var _ exec.Executor = (*Executor)(nil)
@@ -77,10 +79,24 @@ func (e *Executor) Start(ctx context.Context, t exec.Task) error {
 
 // Wait implements exec.Executor.
 func (e *Executor) Wait(ctx context.Context, id string) (exec.Exit, error) {
-	rep, err := e.call(ctx, request{Op: opWait, ID: id})
+	return e.exit(ctx, request{Op: opWait, ID: id})
+}
+
+// Run is Start and then Wait in one exchange with the supervisor. When ctx ends
+// first the task goes on, or was never started: Stop makes sure.
+func (e *Executor) Run(ctx context.Context, t exec.Task) (exec.Exit, error) {
+	if err := t.Check(); err != nil {
+		return exec.Exit{}, err
+	}
+	return e.exit(ctx, request{Op: opRun, ID: t.ID, Task: &t})
+}
+
+func (e *Executor) exit(ctx context.Context, req request) (exec.Exit, error) {
+	rep, err := e.call(ctx, req)
 	if err != nil {
 		return exec.Exit{}, err
 	}
+	e.past.ended(req.ID)
 	return *rep.Exit, nil
 }
 
@@ -96,10 +112,28 @@ func (e *Executor) List(ctx context.Context) ([]exec.Status, error) {
 	return rep.List, err
 }
 
-// Forget implements exec.Executor.
+// Forget implements exec.Executor. What is known to have ended is forgotten
+// together with the next question that is asked, or soon: nobody waits for it.
 func (e *Executor) Forget(ctx context.Context, id string) error {
+	if e.past.forget(id, e.flush) {
+		return nil
+	}
 	_, err := e.call(ctx, request{Op: opForget, ID: id})
 	return err
+}
+
+// flush tells the supervisor what is to be forgotten. When it is not there, the
+// next call does.
+func (e *Executor) flush() {
+	e.mu.Lock()
+	l := e.link
+	closed := e.closed
+	e.mu.Unlock()
+	if !closed && l != nil && l.alive() {
+		if ids := e.past.take(); len(ids) > 0 {
+			_ = l.send(request{Op: opNone, Forget: ids})
+		}
+	}
 }
 
 // Close implements exec.Executor. Calls under way end with an error.
@@ -110,12 +144,16 @@ func (e *Executor) Close() error {
 		return nil
 	}
 	e.closed = true
+	if ids := e.past.take(); len(ids) > 0 {
+		_ = e.link.send(request{Op: opNone, Forget: ids})
+	}
 	return e.link.close()
 }
 
 // call sends a request and waits for its reply. Every operation is idempotent,
 // so it is asked again when the supervisor went away.
 func (e *Executor) call(ctx context.Context, req request) (reply, error) {
+	req.Forget = e.past.take()
 	for broken := 0; ; broken++ {
 		l, err := e.connected(ctx)
 		if err != nil {

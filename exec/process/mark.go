@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A step may fork, change its process group, start a session and clear its
@@ -79,6 +82,17 @@ func readStat(pid int) (proc, bool) {
 	p.pgrp, _ = strconv.Atoi(f[2])
 	p.birth, _ = strconv.ParseUint(f[19], 10, 64)
 	return p, true
+}
+
+// ticksNow is the present in the unit of a process's start time: hundredths of
+// a second since boot, sleep included (fs/proc/array.c, USER_HZ is 100
+// everywhere that Go runs). A process that starts from here on has it or a later one.
+func ticksNow() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano()) / uint64(10*time.Millisecond)
 }
 
 // allProcs returns every living process but this one and the kernel's.

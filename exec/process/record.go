@@ -53,7 +53,7 @@ type startRecord struct {
 // pidRecord names the first process of a task.
 type pidRecord struct {
 	PID   int    `json:"pid"`   // also its process group
-	Birth uint64 `json:"birth"` // start time in clock ticks since boot
+	Birth uint64 `json:"birth"` // clock ticks since boot: its start time is this or later
 }
 
 // record is a line, and in memory what all lines of one task say.

@@ -39,11 +39,23 @@ func (s *supervisor) serve(ctx context.Context, conn net.Conn) {
 		if p.receive(&req) != nil {
 			return
 		}
-		if req.Op == opWait {
-			waits.Go(func() { s.answer(ctx, p, req) })
-			continue
+		for _, id := range req.Forget {
+			_ = s.forget(id) // what is not forgotten costs a line of the journal
 		}
-		s.answer(ctx, p, req)
+		if req.Op == opRun {
+			if err := s.start(ctx, req.Task); err != nil {
+				s.reply(ctx, p, reply{N: req.N}, err)
+				continue
+			}
+			req.Op = opWait
+		}
+		switch req.Op {
+		case opNone:
+		case opWait:
+			waits.Go(func() { s.answer(ctx, p, req) })
+		default:
+			s.answer(ctx, p, req)
+		}
 	}
 }
 
@@ -110,6 +122,10 @@ func (s *supervisor) answer(ctx context.Context, p *peer, req request) {
 	default:
 		err = lastro.Errorf(lastro.EUnsupported, "the supervisor does not know %q", req.Op)
 	}
+	s.reply(ctx, p, rep, err)
+}
+
+func (s *supervisor) reply(ctx context.Context, p *peer, rep reply, err error) {
 	if ctx.Err() != nil || errors.Is(err, errEnding) {
 		p.conn.Close()
 		return

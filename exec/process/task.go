@@ -4,7 +4,9 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -100,7 +102,7 @@ func (s *supervisor) admit(id string) (*task, error) {
 	if s.records.exit(id) != nil {
 		return nil, nil
 	}
-	t := &task{id: id, mark: newMark(), started: time.Now(), done: make(chan struct{})}
+	t := &task{id: id, mark: newMark(), first: pidRecord{Birth: ticksNow()}, started: time.Now(), done: make(chan struct{})}
 	s.live[id] = t
 	s.rearm()
 	return t, nil
@@ -109,27 +111,41 @@ func (s *supervisor) admit(id string) (*task, error) {
 // prepare makes the directories, the log and the record of a task.
 func (s *supervisor) prepare(t *task, spec *exec.Task) error {
 	for _, dir := range spec.MakeDirs {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := makeDir(dir); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(spec.LogPath), 0o700); err != nil {
-		return err
-	}
 	var err error
-	if t.log, err = os.OpenFile(spec.LogPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+	if t.log, err = openLog(spec.LogPath); err != nil {
 		return err
 	}
 	return s.records.add(record{ID: t.id, Start: &startRecord{Started: t.started.UTC(), Mark: t.mark, Boot: s.boot}})
 }
 
+// makeDir is os.MkdirAll for a folder whose parent most often is there.
+func makeDir(dir string) error {
+	if os.Mkdir(dir, 0o700) == nil {
+		return nil
+	}
+	return os.MkdirAll(dir, 0o700)
+}
+
+func openLog(path string) (*os.File, error) {
+	const appending = os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	f, err := os.OpenFile(path, appending, 0o600)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, appending, 0o600)
+}
+
 // adopt takes charge of the process that was started for t; s.mu is held. Who
 // was asked to end while it was being started is asked now.
 func (s *supervisor) adopt(ctx context.Context, t *task, pid int, timeout time.Duration) {
-	t.first = pidRecord{PID: pid}
-	if p, ok := readStat(pid); ok {
-		t.first.Birth = p.birth
-	}
+	t.first.PID = pid
 	if err := s.records.add(record{ID: t.id, First: &t.first}); err != nil {
 		s.log.WarnContext(ctx, "process id not recorded", "task", t.id, "err", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 
 	"lastro"
 	"lastro/exec"
@@ -14,16 +15,18 @@ import (
 
 // protocol changes when an older supervisor could misunderstand a newer
 // engine. Fields may be added without changing it: gob skips unknown ones.
-const protocol = 2
+const protocol = 3
 
 // The operations of a request.
 const (
 	opHello  = "hello" // must be the first
 	opStart  = "start"
 	opWait   = "wait" // answered when the task has ended
+	opRun    = "run"  // start and wait in one: a small task is over before a second question would arrive
 	opStop   = "stop"
 	opList   = "list"
 	opForget = "forget"
+	opNone   = "" // only what Forget says
 )
 
 // request goes from the engine to the supervisor. Gob, and not JSON, because
@@ -35,6 +38,8 @@ type request struct {
 	Why   string
 	Task  *exec.Task
 	Hello *hello
+
+	Forget []string // tasks to be forgotten before anything else is done; nobody waits for it
 }
 
 type hello struct {
@@ -55,6 +60,7 @@ type reply struct {
 // wireError is what is left of an error on the other side of the socket.
 type wireError struct {
 	Code lastro.Code
+	ID   string
 	Msg  string
 	Hint string
 }
@@ -65,7 +71,11 @@ func toWire(err error) *wireError {
 	}
 	w := &wireError{Code: lastro.CodeOf(err), Msg: err.Error()}
 	if e, ok := errors.AsType[*lastro.Error](err); ok {
-		w.Hint = e.Hint
+		w.ID, w.Hint = e.ID, e.Hint
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		w.ID, w.Msg = "L0410", "the disk is full: nothing was lost, nothing more can be stored"
+		w.Hint = "free some space (lastro keeps its state in .lastro), then run the same command again"
 	}
 	return w
 }
@@ -74,7 +84,7 @@ func (w *wireError) err() error {
 	if w == nil {
 		return nil
 	}
-	return &lastro.Error{Code: w.Code, Msg: w.Msg, Hint: w.Hint}
+	return &lastro.Error{Code: w.Code, ID: w.ID, Msg: w.Msg, Hint: w.Hint}
 }
 
 // peer sends and receives messages on one connection; send may be called

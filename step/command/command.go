@@ -66,10 +66,24 @@ func (k *Kind) Run(ctx context.Context, j *pipeline.Job) (pipeline.Result, error
 		argv = append(append([]string{}, shell...), j.Step.Shell)
 	}
 	argv, err := k.beside(j, argv)
-	if err == nil {
-		err = k.start(ctx, j, argv)
-	}
 	if err != nil {
+		return pipeline.Result{}, err
+	}
+	return k.carryOut(ctx, j, argv)
+}
+
+// runner is an executor that starts a task and waits for it in one exchange.
+type runner interface {
+	Run(ctx context.Context, t exec.Task) (exec.Exit, error)
+}
+
+// carryOut starts the task and waits for its end.
+func (k *Kind) carryOut(ctx context.Context, j *pipeline.Job, argv []string) (pipeline.Result, error) {
+	if r, ok := k.Executor.(runner); ok && ctx.Err() == nil {
+		exit, err := r.Run(ctx, k.task(j, argv))
+		return k.ended(ctx, j, exit, err)
+	}
+	if err := k.start(ctx, j, argv); err != nil {
 		return pipeline.Result{}, err
 	}
 	return k.wait(ctx, j)
@@ -89,10 +103,7 @@ func (k *Kind) start(ctx context.Context, j *pipeline.Job, argv []string) error 
 // RunTask runs one program for a job of another kind, in the job's workspace
 // and environment, and forgets it.
 func (k *Kind) RunTask(ctx context.Context, j *pipeline.Job, argv []string) (pipeline.Result, error) {
-	if err := k.start(ctx, j, argv); err != nil {
-		return pipeline.Result{}, err
-	}
-	res, err := k.wait(ctx, j)
+	res, err := k.carryOut(ctx, j, argv)
 	if errors.Is(context.Cause(ctx), pipeline.ErrDetach) {
 		return res, err
 	}
@@ -132,6 +143,11 @@ func (k *Kind) Forget(ctx context.Context, taskID string) error {
 // engine only goes away for a while.
 func (k *Kind) wait(ctx context.Context, j *pipeline.Job) (pipeline.Result, error) {
 	exit, err := k.Executor.Wait(ctx, j.TaskID)
+	return k.ended(ctx, j, exit, err)
+}
+
+// ended is the result of a task that was waited for.
+func (k *Kind) ended(ctx context.Context, j *pipeline.Job, exit exec.Exit, err error) (pipeline.Result, error) {
 	if err != nil && ctx.Err() != nil {
 		cause := context.Cause(ctx)
 		if errors.Is(cause, pipeline.ErrDetach) {

@@ -33,7 +33,7 @@ func environment(j *pipeline.Job, environ []string) []string {
 	home, tmp := private(j)
 	outer := pairs(environ)
 	env := map[string]string{
-		"HOME": home, "TMPDIR": tmp, "LANG": "C.UTF-8",
+		"HOME": home, "TMPDIR": tmp, "LANG": "C.UTF-8", "SHELL": "/bin/bash",
 		"LASTRO_RUN": strconv.FormatInt(j.Run, 10), "LASTRO_STEP": j.Step.Name, "LASTRO_ATTEMPT": strconv.Itoa(j.Attempt),
 		"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg",
 	}

@@ -8,9 +8,15 @@ CREATE TABLE run_bodies (
 INSERT INTO run_bodies (run, body) SELECT number, body FROM runs;
 ALTER TABLE runs DROP COLUMN body;
 
+-- How many processors' worth of an engine a cell takes.
+ALTER TABLE step_runs ADD COLUMN weight INTEGER NOT NULL DEFAULT 1;
+
 -- Each index holds the rows that its query asks for, and no transition of others touches it.
 DROP INDEX step_runs_key;
 DROP INDEX step_runs_last;
 CREATE INDEX step_runs_hits ON step_runs (cache_key, ended_at) WHERE state = 'succeeded';
 CREATE INDEX step_runs_keyed ON step_runs (project, step, cell_values, ended_at) WHERE cache_key <> '';
-CREATE INDEX step_runs_held ON step_runs (run, step, cell) WHERE state = 'pending' AND ready_at = 0;
+DROP INDEX step_runs_owner;                 -- who owns what is asked when an engine comes or goes
+-- Cells that wait for others of their step (parallel) have ready_at = -1.
+CREATE INDEX step_runs_held ON step_runs (run, step, cell) WHERE ready_at < 0;
+UPDATE step_runs SET ready_at = -1 WHERE state = 'pending' AND ready_at = 0;

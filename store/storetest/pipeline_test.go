@@ -25,7 +25,7 @@ func testPipeline(t *testing.T, db *store.DB) {
 		Spec: pipeline.Spec{Project: "demo", Steps: []pipeline.StepSpec{{Name: "train", With: json.RawMessage(`{"a":1}`)}}},
 		Git:  pipeline.Git{Commit: "abc", Changed: []string{"x"}}, Event: map[string]any{"kind": "person"}, Params: map[string]any{"depth": "4"},
 		Datasets: []pipeline.Dataset{{Name: "wine", Digest: "sha256:2", Path: "data"}}, Code: map[string]string{"train.py": "sha256:3"}}
-	step := pipeline.StepRun{Step: "train", Cell: 2, Values: map[string]any{"rate": "0.1"}, Attempt: 1, Kind: "run", State: pipeline.Pending}
+	step := pipeline.StepRun{Step: "train", Cell: 2, Values: map[string]any{"rate": "0.1"}, Attempt: 1, Weight: 1, Kind: "run", State: pipeline.Pending}
 	for want := int64(1); want <= 2; want++ {
 		var n int64
 		err := p.Change(ctx, func(tx pipeline.Tx) (err error) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"io"
 
+	"lastro"
 	"lastro/registry"
 	"lastro/track"
 )
@@ -83,5 +84,7 @@ type Version struct {
 // File is one artifact.
 type File struct {
 	Path string // below its root
-	Size int64  // bytes; -1 when the source does not say
+	Size int64  // bytes
+	// digest is known without reading where the bytes are this lastro's own.
+	digest lastro.Digest
 }

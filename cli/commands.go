@@ -45,7 +45,8 @@ type commands struct {
 	Experiments experimentsCmd `cmd:"" group:"track" help:"List experiments: how many tracked runs they hold, and when the last one was."`
 	Runs        runsCmd        `cmd:"" group:"track" help:"Search tracked runs by their metrics, params and tags."`
 	Compare     compareCmd     `cmd:"" group:"track" help:"Say what differs between tracked runs, and how far their metrics are apart."`
-	Export      exportCmd      `cmd:"" group:"track" help:"Write tracked runs to a file for other tools."`
+	Export      exportCmd      `cmd:"" group:"track" help:"Write tracked runs to a file for other tools, or everything for MLflow."`
+	Import      importCmd      `cmd:"" group:"track" help:"Bring what an MLflow server or another lastro holds, with its ids."`
 
 	Explain explainCmd `cmd:"" group:"understand" help:"Say in plain words what this project does."`
 	Why     whyCmd     `cmd:"" group:"understand" help:"Say why a version serves or not, or why a step ran again."`

@@ -13,7 +13,8 @@ import (
 )
 
 type exportCmd struct {
-	Runs exportRunsCmd `cmd:"" help:"Write tracked runs to CSV, Parquet or a notebook."`
+	Runs   exportRunsCmd   `cmd:"" help:"Write tracked runs to CSV, Parquet or a notebook."`
+	Mlflow exportMlflowCmd `cmd:"" name:"mlflow" help:"Write everything as a database that MLflow's server opens."`
 }
 
 type exportRunsCmd struct {

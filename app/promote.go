@@ -65,10 +65,11 @@ func modelArtifact(steps []pipeline.StepRun, m registry.Spec) (pipeline.StepRun,
 
 // register creates the version, or finds the one that has these bytes already.
 func (h *House) register(ctx context.Context, run pipeline.Run, p *project.Project, s pipeline.StepRun, a pipeline.Artifact, actor lastro.Actor) (registry.Version, error) {
-	if v, ok, err := h.versionWith(ctx, p.Model.Name, a.Digest); ok || err != nil {
+	v, ok, err := h.versionWith(ctx, p.Model.Name, a.Digest)
+	if ok || err != nil {
 		return v, err
 	}
-	v := registry.Version{Model: p.Model.Name, Digest: a.Digest, Run: strconv.FormatInt(run.Number, 10), Step: s.Step, Commit: run.Git.Commit, By: actor,
+	v = registry.Version{Model: p.Model.Name, Digest: a.Digest, Run: strconv.FormatInt(run.Number, 10), Step: s.Step, Commit: run.Git.Commit, By: actor,
 		Lock: lastro.Digest(s.Ingredients["python"]), Tags: map[string]string{}}
 	if s.CachedFrom != 0 {
 		v.Run = strconv.FormatInt(s.CachedFrom, 10)
@@ -79,10 +80,13 @@ func (h *House) register(ctx context.Context, run pipeline.Run, p *project.Proje
 	for _, d := range run.Datasets {
 		v.DataVersions = append(v.DataVersions, registry.DataVersion{Dataset: d.Name, Digest: d.Digest})
 	}
+	if v.TrackedRun, err = h.trackedRunOf(ctx, v.Run, v.Step, v.Cell); err != nil {
+		return v, err
+	}
 	for name, value := range s.Facts {
 		v.Tags[name] = strconv.FormatFloat(value, 'g', 6, 64)
 	}
-	v, _, err := h.Registry.Register(ctx, registry.Registration{Version: v, Once: true})
+	v, _, err = h.Registry.Register(ctx, registry.Registration{Version: v, Once: true})
 	return v, err
 }
 

@@ -53,7 +53,7 @@ func (t tracking) Begin(ctx context.Context, j *pipeline.Job) ([]string, error) 
 	if j.Step.Timeout > 0 {
 		life = j.Step.Timeout + 5*time.Minute
 	}
-	secret, err := t.h.Auth.IssueStepToken(runName(j), j.Step.Name, cellName(j), life)
+	secret, err := t.h.Auth.IssueStepToken(auth.StepID{Run: runName(j), Step: j.Step.Name, Cell: cellName(j), Attempt: j.Attempt}, life)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +92,11 @@ func (h *House) makeExperiment(ctx context.Context) error {
 	return err
 }
 
-// End closes the door and returns the newest metrics of what the step tracked.
-func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State) (map[string]float64, error) {
+// End closes the door, adds what the step's files say to what it tracked, and
+// returns the newest metrics of that.
+func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State, found map[string]float64) (map[string]float64, error) {
 	t.h.maskers.Delete(trackerOf(j))
-	if _, silent := t.h.silent.LoadAndDelete(trackerOf(j)); silent {
+	if _, silent := t.h.silent.LoadAndDelete(trackerOf(j)); silent && !hasMetrics(found) {
 		return nil, nil
 	}
 	if state != pipeline.Succeeded {
@@ -107,9 +108,14 @@ func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State
 	if err != nil {
 		return nil, err
 	}
+	if state == pipeline.Succeeded {
+		if err := t.keepFiles(ctx, j, runs, found); err != nil {
+			return nil, err
+		}
+	}
 	facts := map[string]float64{}
 	for _, r := range runs {
-		if r.Origin.Cell != cellName(j) {
+		if !ofAttempt(r, j) {
 			continue
 		}
 		for _, m := range r.Metrics {
@@ -186,17 +192,17 @@ func (h *House) admitSteps() error {
 	return nil
 }
 
-func (h *House) stepRuns(ctx context.Context, run, step, cell string) (bool, error) {
-	h.silent.Delete(tracker{run, step, cell})
-	n, err := strconv.ParseInt(run, 10, 64)
+func (h *House) stepRuns(ctx context.Context, id auth.StepID) (bool, error) {
+	h.silent.Delete(tracker{id.Run, id.Step, id.Cell})
+	n, err := strconv.ParseInt(id.Run, 10, 64)
 	if err != nil {
 		return false, nil
 	}
-	c := 0
-	if cell != "" {
-		if c, err = strconv.Atoi(cell); err != nil {
+	cell := 0
+	if id.Cell != "" {
+		if cell, err = strconv.Atoi(id.Cell); err != nil {
 			return false, nil
 		}
 	}
-	return store.NewPipeline(h.DB).Running(ctx, n, step, c)
+	return store.NewPipeline(h.DB).Running(ctx, n, id.Step, cell, id.Attempt)
 }

@@ -130,13 +130,17 @@ func TestStepToken(t *testing.T) {
 	s, c, _ := open(t)
 	ctx := t.Context()
 	ended := map[string]bool{}
-	s.AdmitSteps(auth.Steps{Key: []byte(strings.Repeat("k", 32)), Running: func(_ context.Context, run, step, cell string) (bool, error) {
-		return !ended[run+"/"+step+"."+cell], nil
+	s.AdmitSteps(auth.Steps{Key: []byte(strings.Repeat("k", 32)), Running: func(_ context.Context, id auth.StepID) (bool, error) {
+		return id.Attempt == map[string]int{"3": 2, "5": 1}[id.Cell] && !ended[id.Run+"/"+id.Step+"."+id.Cell], nil
 	}})
-	one := must(s.IssueStepToken("142", "train", "3", time.Minute))(t)
-	two := must(s.IssueStepToken("142", "train", "5", time.Minute))(t)
+	one := must(s.IssueStepToken(auth.StepID{Run: "142", Step: "train", Cell: "3", Attempt: 2}, time.Minute))(t)
+	two := must(s.IssueStepToken(auth.StepID{Run: "142", Step: "train", Cell: "5", Attempt: 1}, time.Minute))(t)
+	before := must(s.IssueStepToken(auth.StepID{Run: "142", Step: "train", Cell: "3", Attempt: 1}, time.Minute))(t)
+	if _, err := s.Authenticate(ctx, before); !lastro.Is(err, lastro.EDenied) {
+		t.Errorf("the token of the attempt before: %v, want denied", err)
+	}
 	id := must(s.Authenticate(ctx, one))(t)
-	if id.Actor != "step:142/train" || id.Run != "142" || id.Step != "train" || id.Cell != "3" ||
+	if id.Actor != "step:142/train" || id.Run != "142" || id.Step != "train" || id.Cell != "3" || id.Attempt != 2 ||
 		!id.May(auth.WriteTracking) || id.May(auth.WriteRuns) || id.May(auth.Deploy) || id.May(auth.Approve) {
 		t.Errorf("a step's identity = %+v", id)
 	}

@@ -50,6 +50,7 @@ type Identity struct {
 	Permissions []Permission // what it may do
 	// Run, Step and Cell (of a matrix, else "") are set for a step's token, which may write only its own tracked runs.
 	Run, Step, Cell string
+	Attempt         int // of that step, from 1
 }
 
 // May reports whether the identity holds p.

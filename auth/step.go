@@ -23,14 +23,21 @@ const stepPrefix = secretPrefix + "step_"
 // maxStepToken bounds a token's length: names of steps are at most 63 bytes.
 const maxStepToken = 1000
 
+// StepID names one attempt at one step or matrix cell of one run.
+type StepID struct {
+	Run, Step, Cell string // Cell is "" outside a matrix
+	Attempt         int    // from 1
+}
+
 // Steps decides which steps' tokens are good.
 type Steps struct {
 	// Key signs them, 32 bytes or more. It stays the same while a step may be at
 	// work, also over a restart.
 	Key []byte
-	// Running reports whether a step or cell of a run is at work: the token of
-	// one that has ended is no good, however long it would have lasted.
-	Running func(ctx context.Context, run, step, cell string) (bool, error)
+	// Running reports whether an attempt is at work: the token of one that has
+	// ended is no good, however long it would have lasted, and nor is that of an
+	// attempt before, which may live on somewhere.
+	Running func(ctx context.Context, id StepID) (bool, error)
 }
 
 // AdmitSteps lets the tokens of steps in that st says are good. Without it they
@@ -40,7 +47,7 @@ func (s *Service) AdmitSteps(st Steps) { s.steps.Store(&st) }
 func anyStep() Steps {
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
-	return Steps{Key: key, Running: func(context.Context, string, string, string) (bool, error) { return true, nil }}
+	return Steps{Key: key, Running: func(context.Context, StepID) (bool, error) { return true, nil }}
 }
 
 // stepClaim is what a step's token says.
@@ -48,13 +55,14 @@ type stepClaim struct {
 	Run     string `json:"r"`
 	Step    string `json:"s"`
 	Cell    string `json:"c,omitempty"`
+	Attempt int    `json:"a"`
 	Expires int64  `json:"e"` // Unix seconds
 }
 
-// IssueStepToken makes the token of one step of one run (and matrix cell). Give
-// it the step's timeout and five minutes.
-func (s *Service) IssueStepToken(run, step, cell string, ttl time.Duration) (secret string, err error) {
-	claim, err := json.Marshal(stepClaim{run, step, cell, s.clock.Now().Add(ttl).Unix()})
+// IssueStepToken makes the token of one attempt at a step. Give it the step's
+// timeout and five minutes.
+func (s *Service) IssueStepToken(id StepID, ttl time.Duration) (secret string, err error) {
+	claim, err := json.Marshal(stepClaim{id.Run, id.Step, id.Cell, id.Attempt, s.clock.Now().Add(ttl).Unix()})
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +87,7 @@ func (s *Service) authenticateStep(ctx context.Context, secret string) (Identity
 	if err != nil || json.Unmarshal(raw, &claim) != nil || s.clock.Now().Unix() >= claim.Expires {
 		return Identity{}, unknown()
 	}
-	running, err := s.steps.Load().Running(ctx, claim.Run, claim.Step, claim.Cell)
+	running, err := s.steps.Load().Running(ctx, StepID{claim.Run, claim.Step, claim.Cell, claim.Attempt})
 	if err != nil {
 		return Identity{}, err
 	}
@@ -87,5 +95,5 @@ func (s *Service) authenticateStep(ctx context.Context, secret string) (Identity
 		return Identity{}, unknown()
 	}
 	return Identity{Actor: lastro.Actor("step:" + claim.Run + "/" + claim.Step), Permissions: slices.Clone(stepPermissions),
-		Run: claim.Run, Step: claim.Step, Cell: claim.Cell}, nil
+		Run: claim.Run, Step: claim.Step, Cell: claim.Cell, Attempt: claim.Attempt}, nil
 }

@@ -506,7 +506,7 @@ func (a *attempt) untrack(ctx context.Context, well bool) error {
 	if !well {
 		state = Failed
 	}
-	tracked, err := a.r.e.o.Tracking.End(ctx, a.job, state)
+	tracked, err := a.r.e.o.Tracking.End(ctx, a.job, state, a.row.Facts)
 	if err != nil {
 		return fmt.Errorf("close tracking: %w", err)
 	}

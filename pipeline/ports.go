@@ -66,8 +66,9 @@ type Tracking interface {
 	// tracking. A second call for the same attempt returns working ones again.
 	Begin(ctx context.Context, j *Job) ([]string, error)
 	// End closes the door and returns the facts that were tracked
-	// ("metrics.auc"); state is how the step ended.
-	End(ctx context.Context, j *Job, state State) (map[string]float64, error)
+	// ("metrics.auc"); state is how the step ended, and found are the facts that
+	// its files hold.
+	End(ctx context.Context, j *Job, state State, found map[string]float64) (map[string]float64, error)
 }
 
 // Secrets gives steps the named secrets that they ask for.

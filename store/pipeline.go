@@ -183,9 +183,9 @@ func (p *Pipeline) Chosen(ctx context.Context, run int64, step string) (pipeline
 	return p.one(ctx, `WHERE run = ? AND step = ? AND selected = 1 AND state IN ('succeeded', 'cached') ORDER BY attempt DESC LIMIT 1`, run, step)
 }
 
-// Running reports whether a step or cell of a run is at work.
-func (p *Pipeline) Running(ctx context.Context, run int64, step string, cell int) (bool, error) {
-	_, ok, err := p.one(ctx, `WHERE run = ? AND step = ? AND cell = ? AND state = 'running' LIMIT 1`, run, step, cell)
+// Running reports whether an attempt at a step or cell of a run is at work.
+func (p *Pipeline) Running(ctx context.Context, run int64, step string, cell, attempt int) (bool, error) {
+	_, ok, err := p.one(ctx, `WHERE run = ? AND step = ? AND cell = ? AND attempt = ? AND state = 'running' LIMIT 1`, run, step, cell, attempt)
 	return ok, err
 }
 

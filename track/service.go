@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"math/big"
+	"strconv"
 	"time"
 
 	"lastro"
@@ -20,6 +21,9 @@ import (
 type Caller struct {
 	By     lastro.Actor
 	Origin Origin
+	// Attempt is the attempt at the step of Origin that calls, from 1; 0 outside
+	// of one. Attempts at one step may write each other's things.
+	Attempt int
 }
 
 // Service is tracking as every door uses it. It is safe for concurrent use.
@@ -160,6 +164,8 @@ const (
 	TagRun  = "lastro.run"
 	TagStep = "lastro.step"
 	TagCell = "lastro.cell"
+	// TagAttempt is which attempt at the step it was, from 1.
+	TagAttempt = "lastro.attempt"
 
 	reservedTags = "lastro."
 
@@ -199,6 +205,9 @@ func (s *Service) CreateRun(ctx context.Context, c Caller, r Run) (Run, error) {
 		return r, err
 	}
 	tags := c.Origin.tags()
+	if c.Attempt > 0 {
+		tags[TagAttempt] = strconv.Itoa(c.Attempt)
+	}
 	for k, v := range r.Tags {
 		tags[k] = v
 	}

@@ -104,7 +104,7 @@ func (s *server) user(t *testing.T, name string, role auth.Role) string {
 
 func (s *server) step(t *testing.T, run, step string) string {
 	t.Helper()
-	secret, err := s.auth.IssueStepToken(run, step, "", time.Hour)
+	secret, err := s.auth.IssueStepToken(auth.StepID{Run: run, Step: step, Attempt: 1}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

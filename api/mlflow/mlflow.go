@@ -187,5 +187,5 @@ func (h *handler) coreEndpoints() []endpoint {
 // caller is the identity of a request as track knows it.
 func caller(ctx context.Context) track.Caller {
 	id := auth.IdentityOf(ctx)
-	return track.Caller{By: id.Actor, Origin: track.Origin{Run: id.Run, Step: id.Step, Cell: id.Cell}}
+	return track.Caller{By: id.Actor, Origin: track.Origin{Run: id.Run, Step: id.Step, Cell: id.Cell}, Attempt: id.Attempt}
 }

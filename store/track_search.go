@@ -430,7 +430,10 @@ func (s Track) numbered(ctx context.Context, f *finder, list []found) ([]track.R
 		return nil, err
 	}
 	runs = slices.DeleteFunc(runs, func(r storedRun) bool { return r.number == 0 }) // removed meanwhile
-	return plainRuns(runs), s.fillRuns(ctx, runs)
+	if err := s.fillRuns(ctx, runs); err != nil {
+		return nil, err
+	}
+	return plainRuns(runs), nil
 }
 
 var loggedModelAttributes = map[string]attribute{

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of lastro, each with its target, beside its peers in the same run. `make bench` runs it.
 
-    bench.py [--short] [--json FILE] [SUBJECT ...]     start steps snapshots engines by_hand
+    bench.py [--short] [--json FILE] [SUBJECT ...]     start steps snapshots engines by_hand tracking
 
 Medians with least and most, wall time, with the machine otherwise idle. A benchmark, not a test: the exit status is 0
 whether or not a target is met. --short shows that everything works; its figures are not to be quoted.
@@ -17,7 +17,7 @@ import tempfile
 
 import common
 
-SUBJECTS = ["start", "steps", "snapshots", "engines", "by_hand"]
+SUBJECTS = ["start", "steps", "snapshots", "engines", "by_hand", "tracking"]
 
 
 def number(value):

@@ -5,6 +5,7 @@ package track
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,7 +15,7 @@ import (
 
 // Limits, as MLflow's clients know them; lengths are in characters.
 const (
-	MaxName       = 256 // experiment
+	MaxName       = 500 // experiment
 	MaxKey        = 250
 	MaxParam      = 6000
 	MaxTag        = 8000
@@ -96,21 +97,46 @@ func (b Batch) check() error {
 	return nil
 }
 
-// artifactName is what SECURITY B1 allows in a name that a client gives.
-var artifactName = regexp.MustCompile(`^[A-Za-z0-9._\-/ ]+$`)
-
 // CheckPath refuses artifact names that could mean anything but a name below
-// the artifact root: it is never a path on a disk.
+// the artifact root. It is never a path on our disk, but it is one on that of
+// who downloads it: no part is dots, and none is once a careless reader has
+// decoded it again.
 func CheckPath(path string) error {
 	bad := &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("%.80q cannot name an artifact", path),
-		Hint: "use letters, digits, space and . _ - / without empty or dotted parts"}
-	if len(path) > MaxPath || !artifactName.MatchString(path) {
+		Hint: "leave out backslashes, control characters, and empty or dotted parts"}
+	if len(path) > MaxPath || !utf8.ValidString(path) {
 		return bad
+	}
+	for range 3 {
+		if !plainPath(path) {
+			return bad
+		}
+		again := percent.ReplaceAllStringFunc(path, func(code string) string {
+			n, _ := strconv.ParseUint(code[1:], 16, 8)
+			if strings.ContainsRune("./\\%", rune(n)) {
+				return string(rune(n))
+			}
+			return "_" // whatever it stands for, it leads nowhere
+		})
+		if again == path {
+			return nil
+		}
+		path = again
+	}
+	return bad
+}
+
+// percent is a character as URLs write it.
+var percent = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+func plainPath(path string) bool {
+	if strings.ContainsFunc(path, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
+		return false
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if part == "" || part == "." || part == ".." || strings.TrimSpace(part) != part {
-			return bad
+			return false
 		}
 	}
-	return nil
+	return true
 }

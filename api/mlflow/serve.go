@@ -80,14 +80,25 @@ func decode(w http.ResponseWriter, r *http.Request, dst any) error {
 	return needed(v)
 }
 
-// needed refuses a request without a field that its type marks need:"yes".
+// needed refuses a request without a field that its type marks need:"yes". A
+// run has two names on the wire, and either does.
 func needed(v reflect.Value) error {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if f.Tag.Get("need") == "yes" && v.Field(i).IsZero() {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			return missing(name)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			if err := needed(v.Field(i)); err != nil {
+				return err
+			}
+			continue
 		}
+		if f.Tag.Get("need") != "yes" || !v.Field(i).IsZero() {
+			continue
+		}
+		if other := v.FieldByName("UUID"); f.Name == "ID" && other.IsValid() && !other.IsZero() {
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return missing(name)
 	}
 	return nil
 }

@@ -36,6 +36,15 @@ func (n *int64s) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// word is a name that old clients send as its number.
+type word string
+
+// UnmarshalJSON reads "FINISHED" and 3.
+func (w *word) UnmarshalJSON(b []byte) error {
+	*w = word(strings.Trim(string(b), `"`))
+	return nil
+}
+
 // float is a number that may be "NaN", "Infinity" or "-Infinity", as protobuf's
 // JSON spells them.
 type float float64

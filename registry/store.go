@@ -73,7 +73,8 @@ type Store interface {
 type Query struct {
 	Where []Clause
 	// Order is completed by the store, so that no two rows are equal: models by
-	// name, versions by change (newest first), model and number (highest first).
+	// name, versions by model and number (highest first); without any Order
+	// versions come by change, newest first.
 	Order []Order
 	// Token is the next that the page before came with, "" for the first page; a
 	// token of another Where or Order is lastro.EInvalid.

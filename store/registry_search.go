@@ -51,8 +51,10 @@ func (s Registry) SearchVersions(ctx context.Context, q registry.Query) ([]regis
 		return nil, "", err
 	}
 	sch.columns, sch.from = prefixed("m", versionColumns), "model_versions m"
-	sch.terms = append(sch.terms, term{expr: "m.updated_at", kind: isInteger, desc: true}, term{expr: "m.model", kind: isText},
-		term{expr: "m.number", kind: isInteger, desc: true})
+	if len(q.Order) == 0 {
+		sch.terms = append(sch.terms, term{expr: "m.updated_at", kind: isInteger, desc: true})
+	}
+	sch.terms = append(sch.terms, term{expr: "m.model", kind: isText}, term{expr: "m.number", kind: isInteger, desc: true})
 	list, next, err := page(ctx, s.db, sch, func(r scanner) (registry.Version, error) { return scanVersion(r) })
 	if err != nil {
 		return nil, "", err

@@ -43,7 +43,10 @@ func (a attribute) value() string {
 type trackCompiler struct {
 	dialect    dialect
 	attributes map[string]attribute
-	metrics    string // SELECT value ... key = ?; "" where there are none
+	metrics    string // SELECT value ... key = ?, without NaN; "" where there are none
+	nans       string // the same where the value is NaN
+	metricRows string // FROM ... key = ?
+	datasets   where  // conditions on the metrics that clauses look at
 	params     string
 	tags       string
 	dataset    string // SELECT 1 ... AND; "" where there are none
@@ -77,6 +80,21 @@ func (c *trackCompiler) compile(what string, q track.Query) (search, error) {
 	return search{where: c.w, terms: terms, token: q.Token, limit: q.Limit, asked: asked}, err
 }
 
+// compareMetric compares any of the metrics of a key; NaN is unlike every number.
+func (c *trackCompiler) compareMetric(op string, cl track.Clause) {
+	only := ""
+	if len(c.datasets.conditions) > 0 {
+		only = " AND " + c.datasets.joined()
+	}
+	args := append([]any{cl.Key, cl.Number}, c.datasets.args...)
+	cond := "EXISTS (" + c.metrics + " AND t.value " + op + " ?" + only + ")"
+	if cl.Op == track.NotEq {
+		cond = "(" + cond + " OR EXISTS (" + c.nans + only + "))"
+		args = append(append(args, cl.Key), c.datasets.args...)
+	}
+	c.w.add(cond, args...)
+}
+
 func cannotOrder(o track.Order) error {
 	return &lastro.Error{Code: lastro.EInvalid, ID: "L0702", Msg: fmt.Sprintf("a search cannot be ordered by %s %q", o.Field, o.Key)}
 }
@@ -94,7 +112,7 @@ func (c *trackCompiler) clause(cl track.Clause) error {
 		if !ok || c.metrics == "" || !cl.IsNumber {
 			return cannotCompare(cl)
 		}
-		c.w.add("EXISTS ("+c.metrics+" AND t.value "+op+" ?)", cl.Key, cl.Number)
+		c.compareMetric(op, cl)
 		return nil
 	case track.ParamField:
 		return c.keyed(c.params, cl)
@@ -215,6 +233,7 @@ func (c *trackCompiler) order(orders []track.Order) ([]term, error) {
 	var terms []term
 	for _, o := range orders {
 		sub, k := "", isText
+		args := []any{o.Key}
 		switch o.Field {
 		case track.Attribute:
 			a, ok := c.attributes[o.Key]
@@ -227,7 +246,10 @@ func (c *trackCompiler) order(orders []track.Order) ([]term, error) {
 				continue
 			}
 		case track.MetricField:
-			sub, k = c.metrics, isFloat
+			if c.metrics != "" {
+				terms = append(terms, c.metricTerms(o)...)
+				continue
+			}
 		case track.ParamField:
 			sub = c.params
 		case track.TagField:
@@ -236,9 +258,29 @@ func (c *trackCompiler) order(orders []track.Order) ([]term, error) {
 		if sub == "" {
 			return nil, cannotOrder(o)
 		}
-		terms = append(terms, nullable("("+sub+" LIMIT 1)", k, []any{o.Key}, o.Desc)...)
+		terms = append(terms, nullable("("+sub+")", k, args, o.Desc)...)
 	}
 	return append(terms, c.last...), nil
+}
+
+// metricTerms order by the latest metric of a key, on a dataset if one is named:
+// values, then NaN, then none. Which is the latest, if runs or datasets differ,
+// is the one of the latest time, step and first run, as in MLflow.
+func (c *trackCompiler) metricTerms(o track.Order) []term {
+	args, only := []any{o.Key}, ""
+	if o.Dataset.Name != "" {
+		args, only = append(args, o.Dataset.Name), only+" AND t.dataset_name = ?"
+	}
+	if o.Dataset.Digest != "" {
+		args, only = append(args, o.Dataset.Digest), only+" AND t.dataset_digest = ?"
+	}
+	latest := func(column string) string {
+		return "(SELECT " + column + " FROM " + strings.TrimPrefix(c.metricRows, "FROM ") + only + " ORDER BY t.at DESC, t.step DESC, t.run LIMIT 1)"
+	}
+	return []term{
+		{expr: "COALESCE(" + latest("t.is_nan") + ", 2)", kind: isRank, args: args},
+		{expr: "COALESCE(" + latest("CASE WHEN t.is_nan = 1 THEN 0 ELSE t.value END") + ", 0)", kind: isFloat, args: args, desc: o.Desc},
+	}
 }
 
 var experimentAttributes = map[string]attribute{
@@ -257,6 +299,9 @@ func (s Track) SearchExperiments(ctx context.Context, q track.Query) ([]track.Ex
 	}
 	if q.State != "" {
 		c.w.add("e.state = ?", string(q.State))
+	}
+	if len(q.Order) > 0 { // as in MLflow
+		c.last = []term{{expr: "e.id", kind: isText, desc: true}}
 	}
 	sch, err := c.compile("experiments", q)
 	if err != nil {
@@ -437,11 +482,35 @@ func (s Track) numbered(ctx context.Context, f *finder, list []found) ([]track.R
 }
 
 var loggedModelAttributes = map[string]attribute{
-	"name": {expr: "m.name", kind: isText}, "model_id": {expr: "m.id", kind: isText}, "model_type": {expr: "m.type", kind: isText, none: true},
+	"name": {expr: "m.name", kind: isText}, "model_id": {expr: "m.id", kind: isText}, "model_type": {expr: "m.type", kind: isText},
 	"status": {expr: "m.status", kind: isText}, "source_run_id": {expr: "m.source_run", kind: isText, none: true},
 	"experiment_id":          {expr: "m.experiment", kind: isText},
 	"creation_timestamp":     {expr: "m.created_at", kind: isInteger, time: true},
 	"last_updated_timestamp": {expr: "m.updated_at", kind: isInteger, time: true},
+}
+
+const metricsOfModel = `FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ?`
+
+// onDatasets narrows the metrics that clauses look at; without such a clause
+// the models are those with any metric on the datasets.
+func (c *trackCompiler) onDatasets(q track.Query) {
+	if len(q.Datasets) == 0 {
+		return
+	}
+	var any where
+	for _, d := range q.Datasets {
+		if d.Digest == "" {
+			any.add("t.dataset_name = ?", d.Name)
+		} else {
+			any.add("t.dataset_name = ? AND t.dataset_digest = ?", d.Name, d.Digest)
+		}
+	}
+	cond := "(" + strings.Join(any.conditions, " OR ") + ")"
+	if slices.ContainsFunc(q.Where, func(cl track.Clause) bool { return cl.Field == track.MetricField }) {
+		c.datasets.add(cond, any.args...)
+		return
+	}
+	c.w.add("EXISTS (SELECT 1 FROM logged_model_metrics t WHERE t.model = m.id AND "+cond+")", any.args...)
 }
 
 // SearchLoggedModels implements track.Store.
@@ -449,12 +518,15 @@ func (s Track) SearchLoggedModels(ctx context.Context, q track.Query) ([]track.L
 	c := trackCompiler{
 		dialect:    s.db.dialect,
 		attributes: loggedModelAttributes,
-		metrics:    `SELECT value FROM logged_model_metrics t WHERE t.model = m.id AND t.key = ? AND t.is_nan = 0`,
+		metrics:    `SELECT value ` + metricsOfModel + ` AND t.is_nan = 0`,
+		nans:       `SELECT value ` + metricsOfModel + ` AND t.is_nan = 1`,
+		metricRows: metricsOfModel,
 		params:     `SELECT value FROM logged_model_params t WHERE t.model = m.id AND t.key = ?`,
 		tags:       `SELECT value FROM logged_model_tags t WHERE t.model = m.id AND t.key = ?`,
 		last:       []term{{expr: "m.created_at", kind: isInteger, desc: true}, {expr: "m.id", kind: isText}},
 	}
 	c.scope("m.experiment", "m.state", q)
+	c.onDatasets(q)
 	sch, err := c.compile("logged models", q)
 	if err != nil {
 		return nil, "", err

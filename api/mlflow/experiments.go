@@ -45,40 +45,6 @@ func (h *handler) getExperimentByName(ctx context.Context, req experimentRequest
 	return experimentAnswer{toExperiment(e)}, err
 }
 
-type searchRequest struct {
-	Experiments []string `json:"experiment_ids"`
-	Filter      string   `json:"filter"`
-	OrderBy     []string `json:"order_by"`
-	ViewType    viewType `json:"view_type"`
-	RunViewType viewType `json:"run_view_type"`
-	MaxResults  int64s   `json:"max_results"`
-	PageToken   string   `json:"page_token"`
-}
-
-func (h *handler) searchExperiments(ctx context.Context, req searchRequest) (any, error) {
-	state, err := req.ViewType.state()
-	if err != nil {
-		return nil, err
-	}
-	q, err := experimentWords.query(req.Filter, req.OrderBy)
-	if err != nil {
-		return nil, err
-	}
-	q.State = state
-	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 1000, 50_000); err != nil {
-		return nil, err
-	}
-	list, next, err := h.Track.Experiments(ctx, q)
-	out := make([]experiment, len(list))
-	for i, e := range list {
-		out[i] = toExperiment(e)
-	}
-	return struct {
-		Experiments []experiment `json:"experiments"`
-		Next        string       `json:"next_page_token,omitempty"`
-	}{out, next}, err
-}
-
 type updateExperimentRequest struct {
 	ID   string `json:"experiment_id"`
 	Name string `json:"new_name"`

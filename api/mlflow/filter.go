@@ -3,14 +3,14 @@
 package mlflow
 
 import (
+	"errors"
 	"fmt"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"lastro"
-	"lastro/registry"
-	"lastro/track"
 )
 
 // comparison is one part of a filter, as written: entity "metrics" and key
@@ -26,35 +26,74 @@ type comparison struct {
 
 // parseFilter reads MLflow's search grammar: comparisons joined by AND, each
 // "identifier op value" with = != < <= > >= LIKE ILIKE IN, NOT IN, IS NULL and
-// IS NOT NULL. Keys may be quoted by ` or ", strings by ' or ".
-// Source: mlflow.org, "Search Runs", syntax.
+// IS NOT NULL. Keys may be quoted by `, " or ', strings by ' or ". Like MLflow
+// it does not insist on an AND between two comparisons, and none before the
+// first or after the last does harm.
+// Source: what MLflow 3.17.2 accepts, testdata/search/golden.json.
 func parseFilter(filter string) ([]comparison, error) {
 	p := &filterParser{rest: filter, whole: filter}
+	if !utf8.ValidString(filter) || strings.ContainsRune(filter, 0) {
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0704", Msg: fmt.Sprintf("the filter %.200q is not text: it has bytes that are no UTF-8, or zeros", filter), Hint: "send it as UTF-8"}
+	}
 	var out []comparison
-	p.space()
-	for p.rest != "" {
+	for p.ands(); p.rest != ""; p.ands() {
 		c, err := p.comparison()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, c)
-		if p.space(); p.rest == "" {
-			break
-		}
-		if !p.keyword("AND") {
-			return nil, p.fail("AND or the end")
-		}
-		if p.space(); p.rest == "" {
-			return nil, p.fail("a comparison after AND")
+		if out = append(out, c); len(out) > mostComparisons {
+			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0704", Msg: fmt.Sprintf("the filter has more than %d comparisons", mostComparisons), Hint: "use IN for many values of one attribute"}
 		}
 	}
 	return out, nil
 }
 
+// mostComparisons bounds the work that one search can ask for.
+const mostComparisons = 100
+
+// ands takes spaces and the word AND.
+func (p *filterParser) ands() {
+	for p.space(); p.keyword("AND"); {
+	}
+}
+
+// String writes a comparison so that parseFilter reads the same.
+func (c comparison) String() string {
+	var b strings.Builder
+	if c.entity != "" {
+		b.WriteString(quoteKey(c.entity) + ".")
+	}
+	b.WriteString(quoteKey(c.key) + " " + c.op)
+	text := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	switch {
+	case c.values != nil:
+		list := make([]string, len(c.values))
+		for i, v := range c.values {
+			list[i] = text(v)
+		}
+		b.WriteString(" (" + strings.Join(list, ", ") + ")")
+	case c.isNumber:
+		b.WriteString(" " + c.text)
+	case c.op != "IS NULL" && c.op != "IS NOT NULL":
+		b.WriteString(" " + text(c.text))
+	}
+	return b.String()
+}
+
+// quoteKey puts a name in a quotation mark that it does not have.
+func quoteKey(name string) string {
+	for _, mark := range []string{"`", `"`, "'"} {
+		if !strings.Contains(name, mark) {
+			return mark + name + mark
+		}
+	}
+	return name
+}
+
 type filterParser struct{ rest, whole string }
 
 func (p *filterParser) fail(wanted string) error {
-	return &lastro.Error{Code: lastro.EInvalid,
+	return &lastro.Error{Code: lastro.EInvalid, ID: "L0704",
 		Msg:  fmt.Sprintf("the filter %.200q is not understood at character %d: %s expected", p.whole, len(p.whole)-len(p.rest)+1, wanted),
 		Hint: "write comparisons joined by AND, such as metrics.auc > 0.8 AND params.depth = '3' (OR and parentheses are not possible)"}
 }
@@ -97,6 +136,9 @@ func (p *filterParser) comparison() (comparison, error) {
 
 // identifier reads entity.key, or a bare key, either part possibly quoted.
 func (p *filterParser) identifier() (entity, key string, err error) {
+	if strings.HasPrefix(p.rest, "'") {
+		return "", "", p.fail("a name, which is not a string,")
+	}
 	first, quoted, err := p.part()
 	if err != nil {
 		return "", "", err
@@ -107,6 +149,9 @@ func (p *filterParser) identifier() (entity, key string, err error) {
 		return first, key, err
 	}
 	if entity, key, found := strings.Cut(first, "."); found && !quoted {
+		if entity == "" || key == "" {
+			return "", "", p.fail("a name on both sides of the dot")
+		}
 		return entity, key, nil
 	}
 	return "", first, nil
@@ -117,8 +162,10 @@ func isKeyByte(b byte) bool {
 		'0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
 }
 
+func isQuote(b byte) bool { return b == '`' || b == '"' || b == '\'' }
+
 func (p *filterParser) part() (text string, quoted bool, err error) {
-	if p.rest != "" && (p.rest[0] == '`' || p.rest[0] == '"') {
+	if p.rest != "" && isQuote(p.rest[0]) {
 		end := strings.IndexByte(p.rest[1:], p.rest[0])
 		if end < 1 {
 			return "", true, p.fail("a closed quotation")
@@ -132,7 +179,7 @@ func (p *filterParser) part() (text string, quoted bool, err error) {
 	}
 	text = p.rest[:n]
 	// metrics.`a b`: the dot before the quotation is left for the caller.
-	if n < len(p.rest) && strings.HasSuffix(text, ".") && (p.rest[n] == '`' || p.rest[n] == '"') {
+	if n < len(p.rest) && strings.HasSuffix(text, ".") && isQuote(p.rest[n]) {
 		n--
 		text = text[:n]
 	}
@@ -144,12 +191,9 @@ func (p *filterParser) part() (text string, quoted bool, err error) {
 }
 
 func (p *filterParser) operator() string {
-	for _, op := range []string{"!=", "<>", "<=", ">=", "=", "<", ">"} {
+	for _, op := range []string{"!=", "<=", ">=", "=", "<", ">"} {
 		if rest, ok := strings.CutPrefix(p.rest, op); ok {
 			p.rest = rest
-			if op == "<>" {
-				return "!="
-			}
 			return op
 		}
 	}
@@ -173,21 +217,22 @@ func (p *filterParser) operator() string {
 	return ""
 }
 
+var aNumber = regexp.MustCompile(`^-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?`)
+
 func (p *filterParser) value(c *comparison) (err error) {
 	if p.rest != "" && (p.rest[0] == '\'' || p.rest[0] == '"') {
 		c.text, err = p.quoted()
 		return err
 	}
-	n := 0
-	for n < len(p.rest) && (isKeyByte(p.rest[n]) || p.rest[n] == '+') {
-		n++
-	}
-	number, err := strconv.ParseFloat(p.rest[:n], 64)
-	if err != nil {
+	c.text = aNumber.FindString(p.rest)
+	if n := len(c.text); n == 0 || n < len(p.rest) && isKeyByte(p.rest[n]) {
 		return p.fail("a number, or a value in quotation marks,")
 	}
-	c.number, c.isNumber, c.text = number, true, p.rest[:n]
-	p.rest = p.rest[n:]
+	c.number, err = strconv.ParseFloat(c.text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // 1e400 is infinite, as in MLflow
+		return p.fail("a number")
+	}
+	c.isNumber, p.rest = true, p.rest[len(c.text):]
 	return nil
 }
 
@@ -222,11 +267,14 @@ func (p *filterParser) list() ([]string, error) {
 			p.rest = rest
 			return out, nil
 		}
-		var c comparison
-		if err := p.value(&c); err != nil {
+		if p.rest == "" || p.rest[0] != '\'' && p.rest[0] != '"' {
+			return nil, p.fail("a value in quotation marks")
+		}
+		text, err := p.quoted()
+		if err != nil {
 			return nil, err
 		}
-		out = append(out, c.text)
+		out = append(out, text)
 		p.space()
 		if rest, ok := strings.CutPrefix(p.rest, ","); ok {
 			p.rest = rest
@@ -234,169 +282,4 @@ func (p *filterParser) list() ([]string, error) {
 			return nil, p.fail("a comma or )")
 		}
 	}
-}
-
-// words are the names that one kind of search knows.
-type words struct {
-	what       string
-	entities   map[string]track.Field
-	attributes map[string]string // as written -> as track knows it
-	numeric    map[string]bool   // attributes that are numbers
-}
-
-var allEntities = map[string]track.Field{
-	"metric": track.MetricField, "metrics": track.MetricField,
-	"param": track.ParamField, "params": track.ParamField, "parameter": track.ParamField, "parameters": track.ParamField,
-	"tag": track.TagField, "tags": track.TagField,
-	"attribute": track.Attribute, "attributes": track.Attribute, "attr": track.Attribute, "run": track.Attribute, "": track.Attribute,
-	"dataset": track.Dataset, "datasets": track.Dataset,
-}
-
-var runWords = words{"runs", allEntities, map[string]string{
-	"run_id": "run_id", "run_name": "run_name", "run name": "run_name", "Run name": "run_name", "Run Name": "run_name", "status": "status",
-	"user_id": "user_id", "artifact_uri": "artifact_uri", "experiment_id": "experiment_id",
-	"start_time": "start_time", "created": "start_time", "Created": "start_time", "end_time": "end_time",
-}, map[string]bool{"start_time": true, "end_time": true}}
-
-var experimentWords = words{"experiments", map[string]track.Field{"tag": track.TagField, "tags": track.TagField,
-	"attribute": track.Attribute, "attributes": track.Attribute, "attr": track.Attribute, "": track.Attribute}, map[string]string{
-	"name": "name", "experiment_id": "experiment_id", "creation_time": "creation_time", "last_update_time": "last_update_time",
-}, map[string]bool{"creation_time": true, "last_update_time": true}}
-
-var loggedModelWords = words{"logged models", map[string]track.Field{
-	"metrics": track.MetricField, "params": track.ParamField, "tags": track.TagField, "attributes": track.Attribute, "": track.Attribute}, map[string]string{
-	"name": "name", "model_name": "name", "model_id": "model_id", "model_type": "model_type", "status": "status", "source_run_id": "source_run_id",
-	"experiment_id":      "experiment_id",
-	"creation_timestamp": "creation_timestamp", "creation_time": "creation_timestamp", "creation_timestamp_ms": "creation_timestamp",
-	"last_updated_timestamp": "last_updated_timestamp", "last_updated_timestamp_ms": "last_updated_timestamp",
-}, map[string]bool{"creation_timestamp": true, "last_updated_timestamp": true}}
-
-// query reads a filter and orders such as "metrics.auc DESC".
-func (w words) query(filter string, orders []string) (track.Query, error) {
-	var q track.Query
-	comparisons, err := parseFilter(filter)
-	if err != nil {
-		return q, err
-	}
-	for _, c := range comparisons {
-		clause, err := w.clause(c)
-		if err != nil {
-			return q, err
-		}
-		q.Where = append(q.Where, clause)
-	}
-	for _, text := range orders {
-		entity, key, desc, err := parseOrder(text)
-		if err != nil {
-			return q, err
-		}
-		field, key, err := w.resolve(entity, key)
-		if err != nil {
-			return q, err
-		}
-		q.Order = append(q.Order, track.Order{Field: field, Key: key, Desc: desc})
-	}
-	return q, nil
-}
-
-func (w words) resolve(entity, key string) (track.Field, string, error) {
-	field, ok := w.entities[entity]
-	if !ok {
-		return "", "", &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("a search of %s knows no %q", w.what, entity),
-			Hint: "use " + strings.Join(lengthen(w.entities), ", ")}
-	}
-	if field != track.Attribute {
-		return field, key, nil
-	}
-	known, ok := w.attributes[key]
-	if !ok {
-		return "", "", lastro.Errorf(lastro.EInvalid, "%s have no attribute %q", w.what, key)
-	}
-	return field, known, nil
-}
-
-// lengthen lists the long spellings of the entities, for hints.
-func lengthen(entities map[string]track.Field) []string {
-	var out []string
-	for _, name := range []string{"metrics", "params", "tags", "attributes", "datasets"} {
-		if _, ok := entities[name]; ok {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-func (w words) clause(c comparison) (track.Clause, error) {
-	field, key, err := w.resolve(c.entity, c.key)
-	clause := track.Clause{Field: field, Key: key, Op: track.Op(c.op), Text: c.text, Number: c.number, IsNumber: c.isNumber, Values: c.values}
-	if err != nil {
-		return clause, err
-	}
-	wantsNumber := field == track.MetricField || field == track.Attribute && w.numeric[key]
-	hasValue := c.values == nil && c.op != "IS NULL" && c.op != "IS NOT NULL"
-	if hasValue && wantsNumber && !c.isNumber {
-		return clause, lastro.Errorf(lastro.EInvalid, "%s %q is compared with a number, not with %q", field, key, c.text)
-	}
-	if hasValue && !wantsNumber && c.isNumber {
-		return clause, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("%s %q is compared with a string", field, key), Hint: "put " + c.text + " in quotation marks"}
-	}
-	return clause, nil
-}
-
-// parseOrder reads "identifier [ASC|DESC]".
-func parseOrder(text string) (entity, key string, desc bool, err error) {
-	p := &filterParser{rest: strings.TrimSpace(text), whole: text}
-	if entity, key, err = p.identifier(); err != nil {
-		return
-	}
-	p.space()
-	if desc = p.keyword("DESC"); !desc {
-		p.keyword("ASC")
-	}
-	if p.rest != "" {
-		err = &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("the order %.200q is not understood", text), Hint: "write a name, then ASC or DESC"}
-	}
-	return
-}
-
-// promptTag marks the models that MLflow keeps prompts in. Its clients add
-// "is not 'true'" to every search of models, and mean those without the tag too.
-const promptTag = "mlflow.prompt.is_prompt"
-
-// registryQuery reads the filter and order of a search of models or versions;
-// keys are the names that it may use beside tags.
-func registryQuery(filter string, orders []string, keys ...string) (registry.Query, error) {
-	var q registry.Query
-	comparisons, err := parseFilter(filter)
-	if err != nil {
-		return q, err
-	}
-	for _, c := range comparisons {
-		key := c.key
-		switch c.entity {
-		case "tags", "tag":
-			if key == promptTag && (c.op == "!=" && c.text == "true" || c.op == "=" && c.text == "false") {
-				c.op, c.text = "LACKS", "true"
-			}
-			key = "tags." + key
-		case "", "attribute", "attributes":
-			if !slices.Contains(keys, key) {
-				return q, &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("this search knows no %q", key), Hint: "use " + strings.Join(keys, ", ") + " or tags"}
-			}
-		default:
-			return q, lastro.Errorf(lastro.EInvalid, "this search knows no %q", c.entity)
-		}
-		q.Where = append(q.Where, registry.Clause{Key: key, Op: c.op, Text: c.text, Values: c.values})
-	}
-	for _, text := range orders {
-		_, key, desc, err := parseOrder(text)
-		if err != nil {
-			return q, err
-		}
-		if key == "timestamp" {
-			key = "last_updated_timestamp"
-		}
-		q.Order = append(q.Order, registry.Order{Key: key, Desc: desc})
-	}
-	return q, nil
 }

@@ -4,7 +4,6 @@ package mlflow
 
 import (
 	"context"
-	"strings"
 
 	"lastro"
 	"lastro/track"
@@ -83,61 +82,4 @@ func (h *handler) listModelArtifacts(ctx context.Context, req loggedModelRequest
 		return nil, err
 	}
 	return h.listBelow(ctx, track.ModelRoot(m.ExperimentID, m.ID), req.Dir)
-}
-
-type searchLoggedModelsRequest struct {
-	Experiments []string `json:"experiment_ids"`
-	Filter      string   `json:"filter"`
-	Datasets    []struct {
-		Name string `json:"dataset_name"`
-	} `json:"datasets"`
-	OrderBy []struct {
-		Field     string `json:"field_name"`
-		Ascending *bool  `json:"ascending"`
-		Dataset   string `json:"dataset_name"`
-	} `json:"order_by"`
-	MaxResults int64s `json:"max_results"`
-	PageToken  string `json:"page_token"`
-}
-
-func (h *handler) searchLoggedModels(ctx context.Context, req searchLoggedModelsRequest) (any, error) {
-	if len(req.Datasets) > 0 {
-		return nil, lastro.Errorf(lastro.EInvalid, "a search of logged models by dataset is not supported yet")
-	}
-	var order []string
-	for _, o := range req.OrderBy {
-		if o.Dataset != "" {
-			return nil, lastro.Errorf(lastro.EInvalid, "an order of logged models by dataset is not supported yet")
-		}
-		text := o.Field
-		if o.Ascending != nil && !*o.Ascending {
-			text += " DESC"
-		}
-		order = append(order, text)
-	}
-	q, err := loggedModelWords.query(req.Filter, order)
-	if err != nil {
-		return nil, err
-	}
-	for i, c := range q.Where {
-		if c.Field == track.Attribute && c.Key == "status" {
-			q.Where[i].Text = strings.TrimPrefix(c.Text, "LOGGED_MODEL_")
-		}
-	}
-	if req.Experiments == nil {
-		req.Experiments = []string{}
-	}
-	q.Experiments, q.State = req.Experiments, track.Active
-	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 100, 1000); err != nil {
-		return nil, err
-	}
-	list, next, err := h.Track.LoggedModels(ctx, q)
-	out := make([]loggedModel, len(list))
-	for i, m := range list {
-		out[i] = toLoggedModel(m)
-	}
-	return struct {
-		Models []loggedModel `json:"models"`
-		Next   string        `json:"next_page_token,omitempty"`
-	}{out, next}, err
 }

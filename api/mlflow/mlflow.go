@@ -107,7 +107,7 @@ const (
 )
 
 func (h *handler) endpoints() []endpoint {
-	return slices.Concat(h.coreEndpoints(), h.miscEndpoints(), h.webhookEndpoints())
+	return slices.Concat(h.coreEndpoints(), h.searchEndpoints(), h.miscEndpoints(), h.webhookEndpoints())
 }
 
 func (h *handler) coreEndpoints() []endpoint {
@@ -117,8 +117,6 @@ func (h *handler) coreEndpoints() []endpoint {
 		{"POST", e + "create", writeT, serve(h, h.createExperiment), false},
 		{"GET", e + "get", readT, serve(h, h.getExperiment), false},
 		{"GET", e + "get-by-name", readT, serve(h, h.getExperimentByName), false},
-		{"GET", e + "search", readT, serve(h, h.searchExperiments), false},
-		{"POST", e + "search", readT, serve(h, h.searchExperiments), false},
 		{"POST", e + "update", writeT, serve(h, h.updateExperiment), false},
 		{"POST", e + "delete", writeT, serve(h, h.deleteExperiment), false},
 		{"POST", e + "restore", writeT, serve(h, h.restoreExperiment), false},
@@ -128,7 +126,6 @@ func (h *handler) coreEndpoints() []endpoint {
 		{"POST", r + "create", writeT, serve(h, h.createRun), false},
 		{"GET", r + "get", readT, serve(h, h.getRun), false},
 		{"POST", r + "update", writeT, serve(h, h.updateRun), false},
-		{"POST", r + "search", readT, serve(h, h.searchRuns), false},
 		{"POST", r + "delete", writeT, serve(h, h.deleteRun), false},
 		{"POST", r + "restore", writeT, serve(h, h.restoreRun), false},
 		{"POST", r + "set-tag", writeT, serve(h, h.setTag), false},
@@ -144,7 +141,6 @@ func (h *handler) coreEndpoints() []endpoint {
 		{"GET", "/2.0/mlflow/artifacts/list", readT, serve(h, h.listRunArtifacts), false},
 
 		{"POST", lm, writeT, serve(h, h.createLoggedModel), false},
-		{"POST", lm + "/search", readT, serve(h, h.searchLoggedModels), false},
 		{"GET", lm + "/{model_id}", readT, serve(h, h.getLoggedModel), false},
 		{"PATCH", lm + "/{model_id}", writeT, serve(h, h.finalizeLoggedModel), false},
 		{"DELETE", lm + "/{model_id}", writeT, serve(h, h.deleteLoggedModel), false},
@@ -155,7 +151,6 @@ func (h *handler) coreEndpoints() []endpoint {
 
 		{"POST", rm + "create", writeR, serve(h, h.createModel), false},
 		{"GET", rm + "get", readR, serve(h, h.getModel), false},
-		{"GET", rm + "search", readR, serve(h, h.searchModels), false},
 		{"PATCH", rm + "update", writeR, serve(h, h.updateModel), false},
 		{"POST", rm + "rename", writeR, serve(h, h.renameModel), false},
 		{"DELETE", rm + "delete", writeR, serve(h, h.deleteModel), false},
@@ -169,7 +164,6 @@ func (h *handler) coreEndpoints() []endpoint {
 
 		{"POST", mv + "create", writeR, serve(h, h.createVersion), false},
 		{"GET", mv + "get", readR, serve(h, h.getVersion), false},
-		{"GET", mv + "search", readR, serve(h, h.searchVersions), false},
 		{"PATCH", mv + "update", writeR, serve(h, h.updateVersion), false},
 		{"DELETE", mv + "delete", writeR, serve(h, h.deleteVersion), false},
 		{"POST", mv + "transition-stage", writeR, serve(h, h.transitionStage), false},

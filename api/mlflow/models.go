@@ -79,25 +79,6 @@ func (h *handler) getModel(ctx context.Context, req modelRequest) (any, error) {
 	return modelAnswer{toModel(m)}, err
 }
 
-func (h *handler) searchModels(ctx context.Context, req searchRequest) (any, error) {
-	q, err := registryQuery(req.Filter, req.OrderBy, "name")
-	if err != nil {
-		return nil, err
-	}
-	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 100, 1000); err != nil {
-		return nil, err
-	}
-	list, next, err := h.Registry.Models(ctx, q)
-	out := make([]registeredModel, len(list))
-	for i, m := range list {
-		out[i] = toModel(m)
-	}
-	return struct {
-		Models []registeredModel `json:"registered_models"`
-		Next   string            `json:"next_page_token,omitempty"`
-	}{out, next}, err
-}
-
 func (h *handler) updateModel(ctx context.Context, req modelRequest) (any, error) {
 	if err := required("name", req.Name); err != nil {
 		return nil, err

@@ -81,33 +81,6 @@ func (h *handler) updateRun(ctx context.Context, req updateRunRequest) (any, err
 	}{toRunInfo(r)}, err
 }
 
-func (h *handler) searchRuns(ctx context.Context, req searchRequest) (any, error) {
-	state, err := req.RunViewType.state()
-	if err != nil {
-		return nil, err
-	}
-	q, err := runWords.query(req.Filter, req.OrderBy)
-	if err != nil {
-		return nil, err
-	}
-	if req.Experiments == nil {
-		req.Experiments = []string{}
-	}
-	q.Experiments, q.State = req.Experiments, state
-	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 1000, 50_000); err != nil {
-		return nil, err
-	}
-	list, next, err := h.Track.Runs(ctx, q)
-	out := make([]run, len(list))
-	for i, r := range list {
-		out[i] = toRun(r)
-	}
-	return struct {
-		Runs []run  `json:"runs"`
-		Next string `json:"next_page_token,omitempty"`
-	}{out, next}, err
-}
-
 func (h *handler) deleteRun(ctx context.Context, req runRequest) (any, error) {
 	return empty{}, h.Track.SetRunState(ctx, caller(ctx), runID(req).String(), track.Deleted)
 }

@@ -150,21 +150,6 @@ func (h *handler) getVersion(ctx context.Context, req versionRequest) (any, erro
 	return versionAnswer{toVersion(v)}, err
 }
 
-func (h *handler) searchVersions(ctx context.Context, req searchRequest) (any, error) {
-	q, err := registryQuery(req.Filter, req.OrderBy, "name", "version_number", "run_id", "source_path", "current_stage")
-	if err != nil {
-		return nil, err
-	}
-	if q.Token, q.Limit, err = pageOf(req.PageToken, req.MaxResults, 200, 200_000); err != nil {
-		return nil, err
-	}
-	list, next, err := h.Registry.Versions(ctx, q)
-	return struct {
-		Versions []modelVersion `json:"model_versions"`
-		Next     string         `json:"next_page_token,omitempty"`
-	}{toVersions(list), next}, err
-}
-
 func (h *handler) updateVersion(ctx context.Context, req versionRequest) (any, error) {
 	if err := required("name", req.Name, "version", req.Version); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (s *Service) DeleteAlias(ctx context.Context, by lastro.Actor, model, alias
 
 // SetStage gives a version a stage of the MLflow protocol. On a declared model
 // a stage other than None and Archived is a promotion like any protected
-// alias, and so is taking a version out of one. With archive the other
+// alias, and taking a version out of one is like taking the alias away. With archive the other
 // versions of that stage become Archived.
 func (s *Service) SetStage(ctx context.Context, by lastro.Actor, model string, number int, stage string, archive bool) (Version, error) {
 	err := s.steady(func() error { return s.setStage(ctx, by, model, number, stage, archive) })
@@ -91,7 +91,12 @@ func (s *Service) setStage(ctx context.Context, by lastro.Actor, model string, n
 		}
 		leave = slices.DeleteFunc(all, func(o Version) bool { return o.Number == number || o.Stage != stage })
 	}
-	if m.Declared && (live(stage) || live(v.Stage)) {
+	if m.Declared && live(v.Stage) && v.Stage != stage { // nothing would be there any more
+		if err := s.ask(ctx, Move{Kind: MoveStage, Model: model, Alias: v.Stage, From: v, By: by}); err != nil {
+			return err
+		}
+	}
+	if m.Declared && live(stage) {
 		var from Version
 		if len(leave) > 0 {
 			from = leave[0]

@@ -110,6 +110,9 @@ func (s *Service) SetModelTag(ctx context.Context, by lastro.Actor, model, key, 
 	if err != nil {
 		return err
 	}
+	if m.Declared && key == tagIsPrompt { // it would be hidden from those who search for models
+		return &lastro.Error{Code: lastro.EDenied, ID: "L0726", Msg: fmt.Sprintf("model %q is declared in a lastro.yaml, so it cannot become a prompt", model), Hint: "register the prompt under another name"}
+	}
 	return s.store.SetModelTag(ctx, model, key, value, s.tagEvent(by, "model.tagged", m, m.Ref(), key))
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type createExperimentRequest struct {
-	Name     string     `json:"name"`
+	Name     string     `json:"name" need:"yes"`
 	Location string     `json:"artifact_location"`
 	Tags     []keyValue `json:"tags"`
 }
@@ -27,8 +27,11 @@ func (h *handler) createExperiment(ctx context.Context, req createExperimentRequ
 }
 
 type experimentRequest struct {
-	ID   string `json:"experiment_id"`
-	Name string `json:"experiment_name"`
+	ID string `json:"experiment_id" need:"yes"`
+}
+
+type experimentNameRequest struct {
+	Name string `json:"experiment_name" need:"yes"`
 }
 
 type experimentAnswer struct {
@@ -36,18 +39,21 @@ type experimentAnswer struct {
 }
 
 func (h *handler) getExperiment(ctx context.Context, req experimentRequest) (any, error) {
+	if err := checkExperimentID(req.ID); err != nil {
+		return nil, err
+	}
 	e, err := h.Track.Experiment(ctx, req.ID)
 	return experimentAnswer{toExperiment(e)}, err
 }
 
-func (h *handler) getExperimentByName(ctx context.Context, req experimentRequest) (any, error) {
+func (h *handler) getExperimentByName(ctx context.Context, req experimentNameRequest) (any, error) {
 	e, err := h.Track.ExperimentByName(ctx, req.Name)
 	return experimentAnswer{toExperiment(e)}, err
 }
 
 type updateExperimentRequest struct {
-	ID   string `json:"experiment_id"`
-	Name string `json:"new_name"`
+	ID   string `json:"experiment_id" need:"yes"`
+	Name string `json:"new_name" need:"yes"`
 }
 
 func (h *handler) updateExperiment(ctx context.Context, req updateExperimentRequest) (any, error) {
@@ -63,8 +69,8 @@ func (h *handler) restoreExperiment(ctx context.Context, req experimentRequest) 
 }
 
 type experimentTagRequest struct {
-	ID    string `json:"experiment_id"`
-	Key   string `json:"key"`
+	ID    string `json:"experiment_id" need:"yes"`
+	Key   string `json:"key" need:"yes"`
 	Value string `json:"value"`
 }
 

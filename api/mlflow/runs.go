@@ -18,7 +18,7 @@ import (
 
 // runID is how every request names a tracked run: run_uuid is its old spelling.
 type runID struct {
-	ID   string `json:"run_id"`
+	ID   string `json:"run_id" need:"yes"`
 	UUID string `json:"run_uuid"`
 }
 
@@ -45,13 +45,19 @@ func (h *handler) createRun(ctx context.Context, req createRunRequest) (any, err
 	if req.ExperimentID == "" {
 		req.ExperimentID = "0"
 	}
+	if err := checkExperimentID(req.ExperimentID); err != nil {
+		return nil, err
+	}
+	if tagged := asMap(req.Tags)[runNameTag]; tagged != "" && req.Name != "" && tagged != req.Name {
+		return nil, lastro.Errorf(lastro.EInvalid, "run_name is %q and tag %s is %q; give one of them", req.Name, runNameTag, tagged)
+	}
 	r, err := h.Track.CreateRun(ctx, caller(ctx), track.Run{ExperimentID: req.ExperimentID, User: req.User, Name: req.Name,
 		StartedAt: fromMillis(req.StartTime), Tags: asMap(req.Tags)})
 	return runAnswer{toRun(r)}, err
 }
 
 type runRequest struct {
-	ID   string `json:"run_id"`
+	ID   string `json:"run_id" need:"yes"`
 	UUID string `json:"run_uuid"`
 }
 
@@ -62,7 +68,7 @@ func (h *handler) getRun(ctx context.Context, req runRequest) (any, error) {
 
 type updateRunRequest struct {
 	runID
-	Status  string `json:"status"`
+	Status  word   `json:"status"`
 	EndTime int64s `json:"end_time"`
 	Name    string `json:"run_name"`
 }
@@ -71,7 +77,7 @@ type updateRunRequest struct {
 var statuses = map[string]track.Status{"1": track.Running, "2": track.Scheduled, "3": track.Finished, "4": track.Failed, "5": track.Killed}
 
 func (h *handler) updateRun(ctx context.Context, req updateRunRequest) (any, error) {
-	status, ok := statuses[req.Status]
+	status, ok := statuses[string(req.Status)]
 	if !ok {
 		status = track.Status(req.Status)
 	}
@@ -107,30 +113,48 @@ func (h *handler) logParam(ctx context.Context, req keyValueRequest) (any, error
 	return h.log(ctx, req.runID, track.Batch{Params: []track.Param{{Key: req.Key, Value: req.Value}}})
 }
 
-// logMetricRequest spells the fields of metric out, because run_id is in both.
+// point is a metric as clients send it.
+type point struct {
+	Key           string  `json:"key" need:"yes"`
+	Value         *float  `json:"value" need:"yes"`
+	Timestamp     *int64s `json:"timestamp" need:"yes"`
+	Step          int64s  `json:"step"`
+	ModelID       string  `json:"model_id"`
+	DatasetName   string  `json:"dataset_name"`
+	DatasetDigest string  `json:"dataset_digest"`
+}
+
+func (p point) track() (track.Metric, error) {
+	switch {
+	case p.Key == "":
+		return track.Metric{}, missing("the key of a metric")
+	case p.Value == nil:
+		return track.Metric{}, missing("the value of metric " + quoted(p.Key))
+	case p.Timestamp == nil:
+		return track.Metric{}, missing("the timestamp of metric " + quoted(p.Key))
+	case *p.Timestamp < 0:
+		return track.Metric{}, lastro.Errorf(lastro.EInvalid, "the timestamp of metric %q is %d; it is milliseconds since 1970", p.Key, *p.Timestamp)
+	}
+	return metric{Key: p.Key, Value: *p.Value, Timestamp: *p.Timestamp, Step: p.Step, ModelID: p.ModelID,
+		DatasetName: p.DatasetName, DatasetDigest: p.DatasetDigest}.track(), nil
+}
+
 type logMetricRequest struct {
 	runID
-	Key           string `json:"key"`
-	Value         *float `json:"value"`
-	Timestamp     int64s `json:"timestamp"`
-	Step          int64s `json:"step"`
-	ModelID       string `json:"model_id"`
-	DatasetName   string `json:"dataset_name"`
-	DatasetDigest string `json:"dataset_digest"`
+	point
 }
 
 func (h *handler) logMetric(ctx context.Context, req logMetricRequest) (any, error) {
-	if req.Value == nil {
-		return nil, lastro.Errorf(lastro.EInvalid, "metric %q has no value", req.Key)
+	m, err := req.track()
+	if err != nil {
+		return nil, err
 	}
-	m := metric{Key: req.Key, Value: *req.Value, Timestamp: req.Timestamp, Step: req.Step, ModelID: req.ModelID,
-		DatasetName: req.DatasetName, DatasetDigest: req.DatasetDigest}
-	return h.log(ctx, req.runID, track.Batch{Metrics: []track.Metric{m.track()}})
+	return h.log(ctx, req.runID, track.Batch{Metrics: []track.Metric{m}})
 }
 
 type logBatchRequest struct {
 	runID
-	Metrics []metric   `json:"metrics"`
+	Metrics []point    `json:"metrics"`
 	Params  []keyValue `json:"params"`
 	Tags    []keyValue `json:"tags"`
 }
@@ -138,12 +162,18 @@ type logBatchRequest struct {
 func (h *handler) logBatch(ctx context.Context, req logBatchRequest) (any, error) {
 	b := track.Batch{Params: asParams(req.Params), Tags: asTags(req.Tags), Metrics: make([]track.Metric, len(req.Metrics))}
 	for i, m := range req.Metrics {
-		b.Metrics[i] = m.track()
+		var err error
+		if b.Metrics[i], err = m.track(); err != nil {
+			return nil, err
+		}
 	}
 	return h.log(ctx, req.runID, b)
 }
 
 func (h *handler) log(ctx context.Context, id runID, b track.Batch) (any, error) {
+	if err := checkBatch(&b); err != nil {
+		return nil, err
+	}
 	return empty{}, h.Track.Log(ctx, caller(ctx), id.String(), b)
 }
 
@@ -156,6 +186,9 @@ type logInputsRequest struct {
 func (h *handler) logInputs(ctx context.Context, req logInputsRequest) (any, error) {
 	in := make([]track.Input, len(req.Datasets))
 	for i, d := range req.Datasets {
+		if err := d.check(); err != nil {
+			return nil, err
+		}
 		in[i] = track.Input{Name: d.Dataset.Name, Digest: d.Dataset.Digest, SourceType: d.Dataset.SourceType, Source: d.Dataset.Source,
 			Schema: d.Dataset.Schema, Profile: d.Dataset.Profile, Tags: asMap(d.Tags)}
 	}
@@ -188,8 +221,14 @@ type logModelRequest struct {
 }
 
 func (h *handler) logModel(ctx context.Context, req logModelRequest) (any, error) {
-	if !json.Valid([]byte(req.Model)) {
-		return nil, lastro.Errorf(lastro.EInvalid, "model_json is not JSON")
+	var model map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(req.Model), &model); err != nil {
+		return nil, lastro.Errorf(lastro.EInvalid, "model_json is not a JSON object: %v", err)
+	}
+	for _, name := range []string{"artifact_path", "flavors", "utc_time_created", "run_id"} {
+		if _, ok := model[name]; !ok {
+			return nil, missing("model_json." + name)
+		}
 	}
 	r, err := h.Track.Run(ctx, req.String())
 	if err != nil {
@@ -209,9 +248,9 @@ func (h *handler) logModel(ctx context.Context, req logModelRequest) (any, error
 }
 
 type historyRequest struct {
-	ID         string `json:"run_id"`
+	ID         string `json:"run_id" need:"yes"`
 	UUID       string `json:"run_uuid"`
-	Key        string `json:"metric_key"`
+	Key        string `json:"metric_key" need:"yes"`
 	PageToken  string `json:"page_token"`
 	MaxResults int64s `json:"max_results"`
 }
@@ -269,10 +308,10 @@ func readHistoryToken(token string) (*track.Metric, error) {
 
 type bulkRequest struct {
 	Runs       []string `json:"run_ids"`
-	Key        string   `json:"metric_key"`
+	Key        string   `json:"metric_key" need:"yes"`
 	StartStep  *int64s  `json:"start_step"`
 	EndStep    *int64s  `json:"end_step"`
-	MaxResults int64s   `json:"max_results"`
+	MaxResults *int64s  `json:"max_results"`
 }
 
 // getHistoryBulk samples the history of one metric of several runs at about
@@ -285,9 +324,14 @@ func (h *handler) getHistoryBulk(ctx context.Context, req bulkRequest) (any, err
 	if (req.StartStep == nil) != (req.EndStep == nil) {
 		return nil, lastro.Errorf(lastro.EInvalid, "start_step and end_step come together")
 	}
-	most := int(req.MaxResults)
-	if most <= 0 || most > 2500 {
-		most = 320 // what MLflow's own server samples
+	if req.StartStep != nil && *req.StartStep > *req.EndStep {
+		return nil, lastro.Errorf(lastro.EInvalid, "start_step %d is after end_step %d", *req.StartStep, *req.EndStep)
+	}
+	most := 320 // what MLflow's own server samples
+	if req.MaxResults != nil {
+		if most = int(*req.MaxResults); most < 1 || most > 2500 {
+			return nil, lastro.Errorf(lastro.EInvalid, "max_results is %d; 1 to 2500 are possible", most)
+		}
 	}
 	out := []metric{}
 	for _, id := range req.Runs {

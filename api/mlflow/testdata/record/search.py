@@ -8,7 +8,7 @@ def play(c):
     # name, metrics, params, tags, dataset
     runs = [
         ("a", {"auc": 0.9, "loss": 1}, {"depth": "3", "Kind": "Tree"}, {"team": "red"}, ("iris", "training")),
-        ("b", {"auc": 0.8}, {"depth": "10", "it's": "q"}, {"team": "Blue", "a.b": "dot"}, ("iris", "test")),
+        ("b", {"auc": 0.8}, {"depth": "10", "its": "q"}, {"team": "Blue", "a.b": "dot"}, ("iris", "test")),
         ("c", {"loss": 2, "with space": 1}, {"depth": "2"}, {}, ("wine", "training")),
         ("d", {"auc": "NaN"}, {}, {"team": "100%"}, None),
         ("e", {"auc": "Infinity"}, {"long": "${v*3000}"}, {"empty": ""}, None),

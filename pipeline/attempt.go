@@ -529,7 +529,7 @@ func (a *attempt) tidy(ctx context.Context) {
 	if a.row.State == Succeeded {
 		a.r.work.removeWorkspace(a.job)
 	}
-	a.r.work.removeScratch(a.job.Scratch)
+	a.r.work.removeScratch(a.job)
 	if k, ok := a.kind.(Resumable); ok {
 		if err := k.Forget(ctx, a.job.TaskID); err != nil {
 			a.r.e.o.Log.WarnContext(ctx, "task was not forgotten", "task", a.job.TaskID, "err", err)

@@ -17,16 +17,12 @@ func (e *Engine) lookUpAll(ctx context.Context, p *Plan, cells []*PlanCell, expl
 	if len(cells) == 0 {
 		return nil
 	}
-	keys := make([]lastro.Digest, len(cells))
-	for i, c := range cells {
-		keys[i] = c.Key
-	}
-	hits, err := e.o.Store.Hits(ctx, p.Spec.Project, p.Options.Scope.readable(), keys, e.oldest(cells[0].spec))
+	hits, err := e.hits(ctx, p, cells)
 	if err != nil {
 		return err
 	}
 	for _, c := range cells {
-		if c.hit, c.Why, err = e.usable(ctx, hits, c.Key); err != nil {
+		if c.hit, c.Why, err = e.usable(ctx, hits[c.spec.MaxAge], c.Key); err != nil {
 			return err
 		}
 		c.Outlook = Miss
@@ -39,6 +35,24 @@ func (e *Engine) lookUpAll(ctx context.Context, p *Plan, cells []*PlanCell, expl
 		}
 	}
 	return nil
+}
+
+// hits are what the store knows of the keys of cells, by how old a result may be.
+func (e *Engine) hits(ctx context.Context, p *Plan, cells []*PlanCell) (map[time.Duration]map[lastro.Digest]StepRun, error) {
+	keys, of := map[time.Duration][]lastro.Digest{}, map[time.Duration]StepSpec{}
+	for _, c := range cells {
+		age := c.spec.MaxAge
+		keys[age], of[age] = append(keys[age], c.Key), c.spec
+	}
+	out := map[time.Duration]map[lastro.Digest]StepRun{}
+	for age, list := range keys {
+		hits, err := e.o.Store.Hits(ctx, p.Spec.Project, p.Options.Scope.readable(), list, e.oldest(of[age]))
+		if err != nil {
+			return nil, err
+		}
+		out[age] = hits
+	}
+	return out, nil
 }
 
 // lookUp asks the cache for one cell of a run that is under way.

@@ -108,10 +108,12 @@ func (p *planner) make(ctx context.Context) error {
 			return err
 		}
 	}
-	for i := range p.plan.Steps {
-		if err := p.step(ctx, &p.plan.Steps[i]); err != nil {
+	for rest := p.plan.Steps; len(rest) > 0; {
+		n := level(rest)
+		if err := p.level(ctx, rest[:n]); err != nil {
 			return err
 		}
+		rest = rest[n:]
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.datasets)) {
 		p.plan.Datasets = append(p.plan.Datasets, *p.datasets[name])
@@ -165,7 +167,49 @@ func deepCopy(m map[string]any) map[string]any {
 	return out
 }
 
-// step plans one step; those it needs are planned already.
+// level is how many of the steps need none of those before them.
+func level(steps []PlanStep) int {
+	among := map[string]bool{}
+	for n, s := range steps {
+		if slices.ContainsFunc(s.Needs, func(need string) bool { return among[need] }) {
+			return n
+		}
+		among[s.Spec.Name] = true
+	}
+	return len(steps)
+}
+
+// level plans steps that do not need each other; those they need are planned
+// already. The cache is asked once for all of them.
+func (p *planner) level(ctx context.Context, steps []PlanStep) error {
+	var ask []*PlanCell
+	for i := range steps {
+		if err := p.step(ctx, &steps[i]); err != nil {
+			return err
+		}
+		if p.recorded {
+			continue
+		}
+		known, err := p.outlooks(&steps[i])
+		if err != nil {
+			return err
+		}
+		ask = append(ask, known...)
+	}
+	if p.recorded {
+		return nil
+	}
+	if err := p.e.lookUpAll(ctx, p.plan, ask, p.explain); err != nil {
+		return err
+	}
+	for i := range steps {
+		p.foretell(&steps[i])
+		p.settle(&steps[i])
+	}
+	return nil
+}
+
+// step plans the cells of one step, but for what the cache says of them.
 func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 	kind, err := p.shop.kind(ps.Spec)
 	if err != nil {
@@ -184,14 +228,6 @@ func (p *planner) step(ctx context.Context, ps *PlanStep) error {
 	if len(ps.Cells) == 0 {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0106", Pos: ps.Spec.Pos, Msg: fmt.Sprintf("step %q: its matrix has no cells", ps.Spec.Name), Hint: "exclude takes all of them out, or an axis has no values"}
 	}
-	if p.recorded {
-		return nil
-	}
-	if err := p.outlooks(ctx, ps); err != nil {
-		return err
-	}
-	p.foretell(ps)
-	p.settle(ps)
 	return nil
 }
 
@@ -233,6 +269,9 @@ func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell
 	}
 	if err := p.declared(ctx, kind, c); err != nil {
 		return atStep(s, err)
+	}
+	if p.o.Strict && c.needs.Code { // else a result that saw more than a strict run lets it would be taken for one
+		c.ingredients["isolation"] = "strict"
 	}
 	if err := p.code(ctx, c); err != nil {
 		return atStep(s, err)
@@ -335,6 +374,9 @@ func declaration(s StepSpec) (map[string]string, error) {
 	}
 	if s.Workdir != "" {
 		out["workdir"] = s.Workdir
+	}
+	if s.Network == NetworkNone {
+		out["network"] = string(s.Network)
 	}
 	return out, nil
 }
@@ -557,20 +599,20 @@ func (p *planner) forced(s StepSpec) string {
 	return ""
 }
 
-// outlooks says of each cell whether it is cached, will run, or depends on others.
-func (p *planner) outlooks(ctx context.Context, ps *PlanStep) error {
-	var ask []*PlanCell
+// outlooks says of each cell what can be told without the cache, and returns
+// those of which it decides.
+func (p *planner) outlooks(ps *PlanStep) (ask []*PlanCell, err error) {
 	for i := range ps.Cells {
 		c := &ps.Cells[i]
 		known, err := p.outlook(ps, c)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if known {
 			ask = append(ask, c)
 		}
 	}
-	return p.e.lookUpAll(ctx, p.plan, ask, p.explain)
+	return ask, nil
 }
 
 // outlook completes what can be told of a cell without the cache; ask means

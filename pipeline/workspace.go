@@ -27,6 +27,7 @@ type workspaces struct {
 
 	once  sync.Once
 	err   error
+	spare spares
 	old   []int64 // other runs that were over and left folders
 	ended func(run int64) bool
 }
@@ -96,10 +97,12 @@ func (w *workspaces) fresh(ctx context.Context, j *Job, code map[string]string, 
 		w.remove(w.path(s))
 		w.remove(w.scratch(s))
 	}
-	for _, d := range []string{j.Dir, j.Scratch} {
-		if err := w.empty(d); err != nil {
-			return fmt.Errorf("make the workspace: %w", err)
-		}
+	err := w.empty(j.Dir)
+	if err == nil && (j.Strict || !w.spare.take(j.Scratch)) {
+		err = w.empty(j.Scratch)
+	}
+	if err != nil {
+		return fmt.Errorf("make the workspace: %w", err)
 	}
 	if len(code) > 0 {
 		if w.once.Do(func() { w.err = w.code(ctx, bring) }); w.err != nil {
@@ -237,14 +240,10 @@ func (w *workspaces) finish() {
 	_ = os.Remove(w.dir)
 }
 
-// removeScratch removes the scratch folder of an attempt: most often its HOME
-// and TMPDIR are empty, and need not be looked into.
-func (w *workspaces) removeScratch(dir string) {
-	for _, d := range []string{filepath.Join(dir, "home"), filepath.Join(dir, "tmp"), dir} {
-		if err := syscall.Rmdir(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.remove(dir)
-			return
-		}
+// removeScratch removes the scratch folder of a job, or keeps it for another one.
+func (w *workspaces) removeScratch(j *Job) {
+	if j.Strict || !w.spare.give(j.Scratch) {
+		w.remove(j.Scratch)
 	}
 }
 

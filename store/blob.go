@@ -13,12 +13,15 @@ import (
 )
 
 // Blobs keeps small contents (SEMANTICS 6).
-type Blobs struct{ db *DB }
+type Blobs struct {
+	db    *DB
+	known *recent
+}
 
 var _ blob.Small = (*Blobs)(nil)
 
 // NewBlobs makes the store of small contents.
-func NewBlobs(db *DB) *Blobs { return &Blobs{db} }
+func NewBlobs(db *DB) *Blobs { return &Blobs{db: db, known: &recent{}} }
 
 // PutSmall implements blob.Small. What refers to the contents commits later, so
 // whatever survives power loss finds them.
@@ -38,8 +41,14 @@ func (s *Blobs) PutSmall(ctx context.Context, contents []blob.Content) error {
 
 // GetSmall implements blob.Small.
 func (s *Blobs) GetSmall(ctx context.Context, d lastro.Digest) ([]byte, error) {
+	if b, ok := s.known.get(d); ok {
+		return b, nil
+	}
 	var b []byte
 	err := s.db.QueryRow(ctx, `SELECT bytes FROM small_blobs WHERE digest = ?`, string(d)).Scan(&b)
+	if err == nil {
+		s.known.put(d, b)
+	}
 	return b, notFound(storageError(err), "there is no small content %s", d)
 }
 
@@ -95,6 +104,7 @@ func (s *Blobs) EachSmall(ctx context.Context, fn func(blob.Object) error) error
 // RemoveSmall implements blob.Small.
 func (s *Blobs) RemoveSmall(ctx context.Context, d lastro.Digest, before time.Time) (bool, error) {
 	var n int64
+	s.known.drop(d)
 	err := s.db.Write(ctx, func(tx *Tx) error {
 		var err error
 		n, err = tx.Exec(ctx, `DELETE FROM small_blobs WHERE digest = ? AND used_at < ?`, string(d), lastro.Micros(before))

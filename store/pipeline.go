@@ -149,18 +149,33 @@ const stepRunFields = `run, step, cell, attempt, weight, kind, cell_values, stat
 
 const stepRunColumns = `SELECT ` + stepRunFields + ` FROM step_runs `
 
+// rawStepRun is a row whose JSON is not read yet.
+type rawStepRun struct {
+	row            pipeline.StepRun
+	started, ended int64
+	values, body   string
+}
+
+func (raw *rawStepRun) scan(scan func(...any) error) error {
+	s := &raw.row
+	return scan(&s.Run, &s.Step, &s.Cell, &s.Attempt, &s.Weight, &s.Kind, &raw.values, &s.State, &s.Reason, &s.Key, &s.CachedFrom, &s.Selected,
+		&raw.started, &raw.ended, &raw.body)
+}
+
 func scanStepRun(scan func(...any) error) (pipeline.StepRun, error) {
-	var s pipeline.StepRun
-	var started, ended int64
-	var values, body string
-	err := scan(&s.Run, &s.Step, &s.Cell, &s.Attempt, &s.Weight, &s.Kind, &values, &s.State, &s.Reason, &s.Key, &s.CachedFrom, &s.Selected, &started, &ended, &body)
-	if err != nil {
-		return s, err
+	var raw rawStepRun
+	if err := raw.scan(scan); err != nil {
+		return raw.row, err
 	}
+	return raw.read()
+}
+
+func (raw *rawStepRun) read() (pipeline.StepRun, error) {
+	s := raw.row
 	var b stepBody
-	err = json.Unmarshal([]byte(body), &b)
-	if err == nil && values != "" {
-		err = json.Unmarshal([]byte(values), &s.Values)
+	err := json.Unmarshal([]byte(raw.body), &b)
+	if err == nil && raw.values != "" {
+		err = json.Unmarshal([]byte(raw.values), &s.Values)
 	}
 	if err != nil {
 		return s, fmt.Errorf("read step run %s: %w", s.Ref(), err)
@@ -168,7 +183,7 @@ func scanStepRun(scan func(...any) error) (pipeline.StepRun, error) {
 	s.Ingredients, s.Inputs, s.Outputs, s.Facts, s.Report = b.Ingredients, b.Inputs, b.Outputs, b.Facts, b.Report
 	s.Log, s.Error, s.CPUSeconds, s.MaxRSSBytes = b.Log, b.Error, b.CPUSeconds, b.MaxRSSBytes
 	s.Cause, s.Isolation, s.Plots, s.Summary, s.OutValues, s.Reports = b.Cause, b.Isolation, b.Plots, b.Summary, b.OutValues, b.Reports
-	s.StartedAt, s.EndedAt = lastro.FromMicros(started), lastro.FromMicros(ended)
+	s.StartedAt, s.EndedAt = lastro.FromMicros(raw.started), lastro.FromMicros(raw.ended)
 	return s, nil
 }
 
@@ -205,12 +220,21 @@ func (p *Pipeline) Hits(ctx context.Context, project string, scopes []pipeline.S
 		}
 		rows, err := p.db.Query(ctx, stepRunColumns+`WHERE state = 'succeeded' AND project = ? AND ended_at >= ? AND scope IN (`+holes(len(scopes))+`)
 			AND cache_key IN (`+holes(len(chunk))+`) ORDER BY ended_at`, args...)
-		found, err := collect(rows, err, func(r *sql.Rows) (pipeline.StepRun, error) { return scanStepRun(r.Scan) })
+		newest := map[lastro.Digest]rawStepRun{}
+		_, err = collect(rows, err, func(r *sql.Rows) (none struct{}, err error) {
+			var raw rawStepRun
+			if err = raw.scan(r.Scan); err == nil {
+				newest[raw.row.Key] = raw // the newest comes last
+			}
+			return none, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range found { // the newest last
-			out[s.Key] = s
+		for key, raw := range newest {
+			if out[key], err = raw.read(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil

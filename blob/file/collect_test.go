@@ -201,9 +201,10 @@ func TestKilled(t *testing.T) {
 	if os.Getenv("LASTRO_TORTURE") != "" {
 		kills = 1000
 	}
+	scratch := t.TempDir() // who is killed removes nothing
 	for range kills {
 		child := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		child.Env = append(os.Environ(), "LASTRO_TEST_KILLED="+dir)
+		child.Env = append(os.Environ(), "LASTRO_TEST_KILLED="+dir, "TMPDIR="+scratch)
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}

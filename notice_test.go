@@ -130,6 +130,9 @@ The Go runtime and standard library: BSD-3-Clause, The Go Authors.
 Not contained, loaded when it is there: ONNX Runtime (MIT), from the Python package onnxruntime.
 `
 
+// vendored are files of others that are embedded: no module names them.
+var vendored = []module{{"uPlot (web/static/vendor)", "1.6.32", "web/static/vendor"}}
+
 // notices renders both files.
 func notices(t *testing.T) (notice, texts string) {
 	t.Helper()
@@ -137,7 +140,7 @@ func notices(t *testing.T) (notice, texts string) {
 	list.WriteString(noticeHead)
 	users := map[string][]string{} // licence text -> who uses it
 	var order []string
-	for _, m := range linked(t) {
+	for _, m := range append(linked(t), vendored...) {
 		files := legal(t, m)
 		var ids []string
 		for _, name := range slices.Sorted(maps.Keys(files)) {

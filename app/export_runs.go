@@ -114,7 +114,7 @@ func (h *House) writeRunTable(ctx context.Context, q track.Query, w io.Writer, g
 	}
 	return h.writeRows(ctx, q, columns, w, func(kind, text string, known bool) string {
 		if guarded && kind == data.TextColumn {
-			text = GuardFormula(text)
+			text = track.GuardFormula(text)
 		}
 		return csvField(text, false)
 	})
@@ -149,20 +149,13 @@ func (h *House) runColumns(ctx context.Context, q track.Query) ([]runColumn, err
 	columns := slices.Clone(fixedColumns)
 	for _, key := range sortedKeys(metrics) {
 		columns = append(columns, runColumn{"metrics." + key, data.NumberColumn, func(r track.Run) (string, bool) {
-			i := slices.IndexFunc(r.Metrics, func(m track.Metric) bool { return m.Key == key })
-			if i < 0 {
-				return "", false
-			}
-			return csvNumber(r.Metrics[i].Value), true
+			m, ok := r.Metric(key)
+			return csvNumber(m.Value), ok
 		}})
 	}
 	for _, key := range sortedKeys(params) {
 		columns = append(columns, runColumn{"params." + key, data.TextColumn, func(r track.Run) (string, bool) {
-			i := slices.IndexFunc(r.Params, func(p track.Param) bool { return p.Key == key })
-			if i < 0 {
-				return "", false
-			}
-			return r.Params[i].Value, true
+			return r.Param(key)
 		}})
 	}
 	for _, key := range sortedKeys(tags) {
@@ -245,18 +238,6 @@ func csvField(text string, always bool) string {
 		return text
 	}
 	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
-}
-
-// GuardFormula puts an apostrophe before a text that a spreadsheet would carry
-// out instead of showing it (OWASP, CSV injection). Numbers stay as they are.
-func GuardFormula(text string) string {
-	if text == "" || !strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return text
-	}
-	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		return text
-	}
-	return "'" + text
 }
 
 // Check refuses what cannot be written before anything is read.

@@ -116,8 +116,8 @@ func (s *server) doors(pages *web.Pages) []auth.Route {
 // pages are the server's pages.
 func (s *server) pages() *web.Pages {
 	h := s.house
-	return web.New(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
-		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, OpenLog: h.OpenLog, Files: h.Blobs, Cancel: s.CancelRun, Retry: s.RetryRun, Log: h.Log})
+	return web.New(h.showTracking(web.Deps{Version: Version, Project: s.projectName(), Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys,
+		Monitors: h.Monitors, Data: h.DataStore, Why: s.Why, Watched: h.monitors, OpenLog: h.OpenLog, Files: h.Blobs, Cancel: s.CancelRun, Retry: s.RetryRun, Log: h.Log}))
 }
 
 // handler answers for every door.

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -138,46 +137,15 @@ const columnsShown = 5
 
 // usefulColumns are the metrics that most runs have, and the params that differ.
 func usefulColumns(runs []track.Run) []column {
-	metrics, params := map[string]int{}, map[string]map[string]int{}
-	for _, r := range runs {
-		for _, m := range r.Metrics {
-			metrics[m.Key]++
-		}
-		for _, p := range r.Params {
-			if params[p.Key] == nil {
-				params[p.Key] = map[string]int{}
-			}
-			params[p.Key][p.Value]++
-		}
-	}
+	metrics, params := track.Columns(runs, columnsShown)
 	out := []column{{"attribute", "run_name"}, {"attribute", "status"}, {"attribute", "start_time"}}
-	for _, key := range commonest(metrics) {
+	for _, key := range metrics {
 		out = append(out, column{"metrics", key})
 	}
-	differ := map[string]int{}
-	for key, values := range params {
-		n := 0
-		for _, count := range values {
-			n += count
-		}
-		if len(values) > 1 || n < len(runs) {
-			differ[key] = n
-		}
-	}
-	for _, key := range commonest(differ) {
+	for _, key := range params {
 		out = append(out, column{"params", key})
 	}
 	return out
-}
-
-// commonest are the first few names by how many runs have them, then by name.
-func commonest(counts map[string]int) []string {
-	var names []string
-	for name := range counts {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(counts[b]-counts[a], strings.Compare(a, b)) })
-	return names[:min(len(names), columnsShown)]
 }
 
 // shortID is as much of a tracked run's id as tells it from others.
@@ -203,15 +171,12 @@ func printTracked(env *Env, runs []track.Run, columns []column) {
 func (c column) of(r track.Run) string {
 	switch c.kind {
 	case "metrics":
-		if m, ok := metricOf(r, c.key); ok {
+		if m, ok := r.Metric(c.key); ok {
 			return number(m.Value)
 		}
 	case "params":
-		for _, p := range r.Params {
-			if p.Key == c.key {
-				return p.Value
-			}
-		}
+		value, _ := r.Param(c.key)
+		return value
 	case "tags":
 		return r.Tags[c.key]
 	default:
@@ -241,15 +206,6 @@ func attributeOf(r track.Run, key string) string {
 	return r.ExperimentID
 }
 
-func metricOf(r track.Run, key string) (track.Metric, bool) {
-	for _, m := range r.Metrics {
-		if m.Key == key {
-			return m, true
-		}
-	}
-	return track.Metric{}, false
-}
-
 // number writes a measurement: whole numbers whole, others with four digits
 // that count.
 func number(v float64) string {
@@ -264,8 +220,11 @@ func number(v float64) string {
 
 // withSign is number with its sign, for differences.
 func withSign(v float64) string {
-	if v < 0 {
+	switch {
+	case v < 0:
 		return "−" + number(-v)
+	case v == 0:
+		return "0"
 	}
 	return "+" + number(v)
 }

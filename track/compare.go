@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"lastro"
 	"lastro/stats"
@@ -73,8 +74,8 @@ type CompareOptions struct {
 }
 
 // Compare compares two to MaxCompare tracked runs. Several points of a metric
-// at its last step are repeats, such as folds; points at several steps are a
-// curve, of which the last counts.
+// at its last step are repeats, such as folds (of a curve, those of its last
+// minute); points at several steps are a curve, of which the last counts.
 func (s *Service) Compare(ctx context.Context, ids []string, o CompareOptions) (Comparison, error) {
 	var c Comparison
 	if len(ids) < 2 || len(ids) > MaxCompare {
@@ -190,8 +191,34 @@ func (r Row) Differs() bool {
 	return slices.ContainsFunc(r.Values, func(v *string) bool { return (v == nil) != (first == nil) || v != nil && *v != *first })
 }
 
-// repeatsRead bounds the points of one metric that are taken as repeats.
-const repeatsRead = 10_000
+// repeatsRead bounds the points of one metric that are taken as repeats, and
+// repeatsSpan how long before the newest point those of a curve are looked for:
+// a history of millions of points is not read for them.
+const (
+	repeatsRead = 10_000
+	repeatsSpan = time.Minute
+)
+
+// repeats are the values of a metric at its last step.
+func (s *Service) repeats(ctx context.Context, run string, m Metric) ([]float64, error) {
+	q := HistoryQuery{Run: run, Key: m.Key, Limit: repeatsRead}
+	if m.Step != 0 {
+		q.After = &Metric{Key: m.Key, At: m.At.Add(-repeatsSpan)}
+	}
+	var values []float64
+	for p, err := range s.store.Points(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if p.Step == m.Step {
+			values = append(values, p.Value)
+		}
+	}
+	if len(values) == 0 {
+		values = append(values, m.Value)
+	}
+	return values, nil
+}
 
 // measured fills in the metrics.
 func (c *Comparison) measured(ctx context.Context, s *Service, all bool) error {
@@ -201,16 +228,9 @@ func (c *Comparison) measured(ctx context.Context, s *Service, all bool) error {
 			if byName[m.Key] == nil {
 				byName[m.Key] = make([]MetricValue, len(c.Runs))
 			}
-			points, err := s.store.History(ctx, HistoryQuery{Run: r.ID, Key: m.Key, Steps: []int64{m.Step}, Limit: repeatsRead})
+			values, err := s.repeats(ctx, r.ID, m)
 			if err != nil {
 				return err
-			}
-			values := []float64{}
-			for _, p := range points {
-				values = append(values, p.Value)
-			}
-			if len(values) == 0 {
-				values = append(values, m.Value)
 			}
 			byName[m.Key][i] = newMetricValue(values)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"lastro"
+	"lastro/api/mlflow"
 	"lastro/auth"
 	"lastro/blob"
 	"lastro/deploy"
@@ -24,6 +25,7 @@ import (
 	"lastro/registry"
 	"lastro/stats"
 	"lastro/store"
+	"lastro/track"
 )
 
 // house is a project's state in a database of its own, filled through the
@@ -37,6 +39,7 @@ type house struct {
 	logs  map[string]string // text by "run/step"
 	who   auth.Identity     // the reader
 	files memory
+	kept  store.Track
 }
 
 // memory holds files in memory.
@@ -133,7 +136,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h := &house{t: t, clock: &ticking{noon}, plane: &plane{}, store: store.NewMonitor(db), logs: map[string]string{}, files: memory{}}
+	h := &house{t: t, clock: &ticking{noon}, plane: &plane{}, store: store.NewMonitor(db), logs: map[string]string{}, files: memory{}, kept: store.NewTrack(db)}
 	models := registry.NewService(store.NewRegistry(db), freely{}, h.clock)
 	log := slog.New(slog.DiscardHandler)
 	h.pages = New(Deps{Version: "test", Project: "flights", Runs: store.NewPipeline(db), Registry: models, Gates: gate.NewService(store.NewGate(db), h.clock), Log: log,
@@ -152,7 +155,13 @@ func newHouse(t *testing.T) *house {
 			}
 			return logFile{strings.NewReader(text)}, nil
 		}})
-	h.pages.now, h.pages.Files = h.clock.Now, h.files
+	h.pages.now, h.pages.Files, h.pages.nonce = h.clock.Now, h.files, func() string { return "test" }
+	h.pages.Track, h.pages.RunQuery = track.NewService(h.kept, h.clock), mlflow.RunQuery
+	h.pages.CommitOf = func(context.Context, track.Origin) (string, error) { return "3f9d1c2aa0", nil }
+	h.pages.ExportRuns = func(_ context.Context, _ track.Query, w io.Writer) error {
+		_, err := io.WriteString(w, "run_id\n")
+		return err
+	}
 	return h
 }
 

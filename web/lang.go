@@ -4,6 +4,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -131,6 +132,15 @@ func (l Lang) Interval(low, high float64, decimals int) string {
 	return "[" + l.Num(low, decimals) + separator + l.Num(high, decimals) + "]"
 }
 
+// Between is Interval for measurements of any size.
+func (l Lang) Between(low, high float64) string {
+	separator := ", "
+	if l == Portuguese {
+		separator = "; "
+	}
+	return "[" + l.Measured(low) + separator + l.Measured(high) + "]"
+}
+
 // Month writes a month with its year: Jul 13 or jul 13.
 func (l Lang) Month(t time.Time) string {
 	if l == Portuguese {
@@ -166,4 +176,32 @@ func (l Lang) Span(d time.Duration) string {
 		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
 	}
 	return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// Measured writes a measurement: whole numbers whole, others with four digits
+// that count.
+func (l Lang) Measured(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return l.T("number.none")
+	case math.IsInf(v, 1):
+		return "∞"
+	case math.IsInf(v, -1):
+		return "−∞"
+	case v == math.Trunc(v) && math.Abs(v) < 1e15:
+		return strings.Replace(l.Int(int64(v)), "-", "−", 1)
+	}
+	s := strings.ReplaceAll(fmt.Sprintf("%.4g", v), "-", "−")
+	if l == Portuguese {
+		s = strings.Replace(s, ".", ",", 1)
+	}
+	return s
+}
+
+// Signed is Measured with its sign, for differences.
+func (l Lang) Signed(v float64) string {
+	if v <= 0 {
+		return l.Measured(v)
+	}
+	return "+" + l.Measured(v)
 }

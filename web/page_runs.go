@@ -44,7 +44,7 @@ func (p *Pages) runs(r *http.Request, l Lang) (string, page, error) {
 			body.Causes[run.Number] = l.T("cause." + kind)
 		}
 	}
-	pg := page{Title: l.T("runs.title"), Nav: "runs"}
+	pg := page{Title: l.T("runs.title"), Nav: "runs", Scripts: []string{linkScript}}
 	if len(runs) > 0 {
 		newest := runs[0]
 		body.Verdict = runVerdict(l, newest, nil)

@@ -60,7 +60,9 @@ var situations = []struct {
 	fill  func(h *house)
 	pages map[string]string // golden's name -> path
 }{
-	{"empty", func(*house) {}, map[string]string{"runs": "/runs", "models": "/models", "live": "/live"}},
+	{"empty", func(*house) {}, map[string]string{"runs": "/runs", "models": "/models", "live": "/live", "experiments": "/experiments", "experiment": "/experiments/0"}},
+	{"tracked", (*house).tracked, map[string]string{"experiments": "/experiments", "experiment": "/experiments/1", "filtered": "/experiments/1?filter=metrics.auc+%3E&order=metrics.%60auc%60+DESC",
+		"run": trackedAt(1) + "?file=notes.txt", "compare": "/compare?run=" + trackedID(1) + "&run=" + trackedID(2) + "&run=" + trackedID(3) + "&run=" + trackedID(4)}},
 	{"failed", func(h *house) {
 		train := h.step("train", 1, pipeline.Failed, 2, 15)
 		train.Reason, train.Error = "exit status 137", &lastro.Error{Code: lastro.EFailed, Msg: "step train: exit status 137", Hint: "137 is a kill: the step may need more memory"}
@@ -222,6 +224,9 @@ func TestLinks(t *testing.T) {
 				if target == "" && fragment != "" && !strings.Contains(body, `id="`+fragment+`"`) {
 					t.Errorf("%s: %s links to #%s, which is not there", s.name, path, fragment)
 				}
+				if target == "/compare" || strings.Contains(target, "order=") && strings.Contains(path, "order=") {
+					continue // a form that needs a choice; one table sorted again and again
+				}
 				if strings.Contains(target, "lang=") && strings.Count(target, "=") > 1 {
 					continue // the same page once more
 				}
@@ -250,7 +255,7 @@ func wellFormed(page string) (problems []string) {
 			}
 			ids[id[1]] = true
 		}
-		if name == "script" || regexp.MustCompile(`\s(style|on[a-z]+)=`).MatchString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(attributes, "")) {
+		if name == "script" && m[1] == "" && !strings.Contains(attributes, ` nonce="test" src="/static/`) || regexp.MustCompile(`\s(style|on[a-z]+)=`).MatchString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(attributes, "")) {
 			problems = append(problems, "refused by the content security policy: "+m[0])
 		}
 		switch {
@@ -320,7 +325,7 @@ func TestEscaping(t *testing.T) {
 	for _, path := range []string{"/runs", "/runs/1", "/models", "/models/m/1", "/live", "/runs/%3Cscript%3E", "/models/%3Cscript%3E/1", "/live/%3Cscript%3E"} {
 		for _, l := range []Lang{English, Portuguese} {
 			_, body := h.get(path, l)
-			if strings.Contains(body, "<script") || strings.Contains(body, "<img") {
+			if strings.Contains(body, "<script>") || strings.Contains(body, "<img") {
 				t.Errorf("%s shows a script as it is", path)
 			}
 		}

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ var functions = template.FuncMap{
 	"breakable": breakable,
 	"pair":      func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
 	"int64":     func(n int) int64 { return int64(n) },
+	"lower":     func(s any) string { return strings.ToLower(fmt.Sprint(s)) },
+	"short":     func(s *string) string { return shorten(*s, 80) },
 }
 
 // breakable lets a long dotted name wrap after its dots and underscores.

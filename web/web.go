@@ -9,6 +9,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"lastro"
@@ -31,6 +34,7 @@ import (
 	"lastro/monitor"
 	"lastro/pipeline"
 	"lastro/registry"
+	"lastro/track"
 )
 
 //go:embed templates/*.html
@@ -61,7 +65,14 @@ type Deps struct {
 	// well. Where one is nil its button is missing.
 	Cancel func(ctx context.Context, run int64, by lastro.Actor) error
 	Retry  func(ctx context.Context, run int64, by lastro.Actor) error
-	Log    *slog.Logger
+	// Track is what training code reported. RunQuery reads a filter and orders of
+	// tracked runs; ExportRuns writes a table of them, nil = none can be had; CommitOf
+	// is the commit of the run that a step belonged to, "" when it is not known.
+	Track      *track.Service
+	RunQuery   func(filter string, orders []string) (track.Query, error)
+	ExportRuns func(ctx context.Context, q track.Query, w io.Writer) error
+	CommitOf   func(ctx context.Context, o track.Origin) (string, error)
+	Log        *slog.Logger
 }
 
 // Pages serves them. Safe for concurrent use.
@@ -69,11 +80,13 @@ type Pages struct {
 	Deps
 	templates map[string]*template.Template // by page, each with the frame
 	now       func() time.Time
+	nonce     func() string
+	packed    sync.Map // static files, gzipped, by path
 }
 
 // New parses the templates; a mistake in one is a mistake of the build, so it panics.
 func New(d Deps) *Pages {
-	p := &Pages{Deps: d, templates: map[string]*template.Template{}, now: time.Now}
+	p := &Pages{Deps: d, templates: map[string]*template.Template{}, now: time.Now, nonce: rand.Text}
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err)
@@ -97,7 +110,10 @@ type page struct {
 	Version string
 	Path    string // of the request
 	query   url.Values
-	Refresh int // seconds after which the page asks again; 0 = never
+	Refresh int      // seconds after which the page asks again; 0 = never
+	Scripts []string // addresses of the scripts that the page can do without
+	Styles  []string // and of style sheets beside the own one
+	Nonce   string   // that lets these scripts run
 	Body    any
 }
 
@@ -105,14 +121,14 @@ type page struct {
 func (p page) T(key string, args ...any) string { return p.Lang.T(key, args...) }
 
 // kept are the values of a query that say what a page shows, and no secret.
-var kept = []string{"step", "cell", "attempt", "from", "rows", "before", "follow"}
+var kept = []string{"step", "cell", "attempt", "from", "rows", "before", "follow", "find", "filter", "order", "after", "col", "run", "all", "x", "y", "file"}
 
 // In is the address of this page in another language.
 func (p page) In(lang string) string {
 	q := url.Values{}
 	for _, key := range kept {
-		if v := p.query.Get(key); v != "" {
-			q.Set(key, v)
+		if v := p.query[key]; len(v) > 0 && v[0] != "" {
+			q[key] = v
 		}
 	}
 	return with(&url.URL{Path: p.Path, RawQuery: q.Encode()}, "lang", lang)
@@ -154,6 +170,12 @@ func (p *Pages) handle(f show) http.HandlerFunc {
 
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, pg page, l Lang) {
 	pg.Lang, pg.Project, pg.Version, pg.Path, pg.query = l, p.Project, p.Version, r.URL.Path, r.URL.Query()
+	if len(pg.Scripts) > 0 {
+		pg.Nonce = p.nonce()
+	}
+	if slices.Contains(pg.Scripts, plotLibrary) {
+		pg.Styles = []string{plotStylesheet}
+	}
 	var buf bytes.Buffer
 	if err := p.templates[name].ExecuteTemplate(&buf, "frame", pg); err != nil {
 		p.Log.ErrorContext(r.Context(), "page failed", "page", name, "err", err)
@@ -162,8 +184,21 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	if len(pg.Scripts) > 0 {
+		allowScripts(w.Header(), pg.Nonce)
+	}
 	w.WriteHeader(status)
 	_, _ = buf.WriteTo(w)
+}
+
+// allowScripts lets the scripts of one answer run, and no others: the policy of
+// the door allows none.
+func allowScripts(head http.Header, nonce string) {
+	policy := "script-src 'nonce-" + nonce + "'"
+	if door := head.Get("Content-Security-Policy"); door != "" {
+		policy = door + "; " + policy
+	}
+	head.Set("Content-Security-Policy", policy)
 }
 
 // failure is the body of the error page.
@@ -225,11 +260,9 @@ func (p *Pages) Routes() []auth.Route {
 	if err != nil {
 		panic(err)
 	}
-	files := http.StripPrefix("/static/", http.FileServerFS(static))
 	routes := []auth.Route{
 		{Pattern: "GET /static/", Permission: auth.Public, Handler: func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Cache-Control", "max-age=300")
-			files.ServeHTTP(w, r)
+			p.static(w, r, static)
 		}},
 		{Pattern: "GET /{$}", Permission: auth.ReadRuns, Handler: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/runs", http.StatusSeeOther)

@@ -19,7 +19,8 @@ const (
 	MaxKey        = 250
 	MaxParam      = 6000
 	MaxTag        = 8000
-	MaxBatch      = 1000 // metrics and everything of one batch together
+	MaxTagOfAll   = 20_000 // the value of a tag of an experiment
+	MaxBatch      = 1000   // metrics and everything of one batch together
 	MaxParamBatch = 100
 	MaxTagBatch   = 100
 	MaxPath       = 1024 // of an artifact
@@ -45,7 +46,9 @@ func checkKey(what, key string) error {
 	return checkText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
 }
 
-func checkTag(t Tag) error {
+func checkTag(t Tag) error { return checkTagTo(t, MaxTag) }
+
+func checkTagTo(t Tag, most int) error {
 	if strings.HasPrefix(t.Key, reservedTags) {
 		return &lastro.Error{Code: lastro.EInvalid, Msg: fmt.Sprintf("tag %q cannot be written: names that begin with %s say where a tracked run comes from", t.Key, reservedTags),
 			Hint: "choose another name"}
@@ -53,7 +56,7 @@ func checkTag(t Tag) error {
 	if err := checkKey("tag", t.Key); err != nil {
 		return err
 	}
-	return checkText("the value of tag "+t.Key, t.Value, 0, MaxTag)
+	return checkText("the value of tag "+t.Key, t.Value, 0, most)
 }
 
 func checkParam(p Param) error {

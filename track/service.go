@@ -59,7 +59,7 @@ func (s *Service) CreateExperiment(ctx context.Context, c Caller, name string, t
 		return Experiment{}, err
 	}
 	for k, v := range tags {
-		if err := checkTag(Tag{k, v}); err != nil {
+		if err := checkTagTo(Tag{k, v}, MaxTagOfAll); err != nil {
 			return Experiment{}, err
 		}
 	}
@@ -134,7 +134,7 @@ func (s *Service) SetExperimentState(ctx context.Context, c Caller, id string, s
 
 // SetExperimentTag writes one tag of an experiment.
 func (s *Service) SetExperimentTag(ctx context.Context, _ Caller, id string, tag Tag) error {
-	if err := checkTag(tag); err != nil {
+	if err := checkTagTo(tag, MaxTagOfAll); err != nil {
 		return err
 	}
 	if _, err := s.activeExperiment(ctx, id); err != nil {

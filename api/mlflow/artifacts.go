@@ -49,7 +49,7 @@ func (h *handler) listArtifacts(ctx context.Context, req artifactRequest) (any, 
 }
 
 type listRequest struct {
-	ID   string `json:"run_id"`
+	ID   string `json:"run_id" need:"yes"`
 	UUID string `json:"run_uuid"`
 	Path string `json:"path"`
 }

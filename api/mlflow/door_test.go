@@ -203,7 +203,7 @@ func TestWhatPagesAsk(t *testing.T) {
 	}
 	for path, body := range map[string]string{
 		"runs/log-metric": `{"run_uuid":"` + id + `","key":"nan","value":"NaN","timestamp":1,"step":"0"}`,
-		"runs/log-model":  `{"run_id":"` + id + `","model_json":"{\"artifact_path\":\"m\"}"}`,
+		"runs/log-model":  `{"run_id":"` + id + `","model_json":"{\"artifact_path\":\"m\",\"flavors\":{},\"run_id\":\"x\",\"utc_time_created\":\"2026-01-01\"}"}`,
 		"runs/update":     `{"run_id":"` + id + `","status":"3","end_time":1700000001000}`,
 	} {
 		if status, body := s.call(t, s.admin, "POST", "/api/2.0/mlflow/"+path, body); status != 200 {

@@ -22,6 +22,16 @@ func (h *handler) createExperiment(ctx context.Context, req createExperimentRequ
 		return nil, &lastro.Error{Code: lastro.EInvalid, Msg: "artifact_location cannot be chosen: artifacts are kept by their content",
 			Hint: "leave it out"}
 	}
+	seen := map[string]bool{}
+	for _, t := range req.Tags {
+		if err := checkName("tag", t.Key); err != nil {
+			return nil, err
+		}
+		if seen[t.Key] {
+			return nil, lastro.Errorf(lastro.EConflict, "tag %q is there twice", t.Key)
+		}
+		seen[t.Key] = true
+	}
 	e, err := h.Track.CreateExperiment(ctx, caller(ctx), req.Name, asMap(req.Tags))
 	return map[string]string{"experiment_id": e.ID}, err
 }
@@ -61,11 +71,24 @@ func (h *handler) updateExperiment(ctx context.Context, req updateExperimentRequ
 }
 
 func (h *handler) deleteExperiment(ctx context.Context, req experimentRequest) (any, error) {
-	return empty{}, h.Track.SetExperimentState(ctx, caller(ctx), req.ID, track.Deleted)
+	return h.setExperimentState(ctx, req.ID, track.Deleted)
 }
 
 func (h *handler) restoreExperiment(ctx context.Context, req experimentRequest) (any, error) {
-	return empty{}, h.Track.SetExperimentState(ctx, caller(ctx), req.ID, track.Active)
+	return h.setExperimentState(ctx, req.ID, track.Active)
+}
+
+// setExperimentState finds nothing to delete or to restore in an experiment
+// that is so already.
+func (h *handler) setExperimentState(ctx context.Context, id string, state track.Lifecycle) (any, error) {
+	e, err := h.Track.Experiment(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.State == state {
+		return nil, lastro.Errorf(lastro.ENotFound, "experiment %q (%s) is %s already", e.Name, id, state)
+	}
+	return empty{}, h.Track.SetExperimentState(ctx, caller(ctx), id, state)
 }
 
 type experimentTagRequest struct {
@@ -75,6 +98,9 @@ type experimentTagRequest struct {
 }
 
 func (h *handler) setExperimentTag(ctx context.Context, req experimentTagRequest) (any, error) {
+	if err := checkName("tag", req.Key); err != nil {
+		return nil, err
+	}
 	return empty{}, h.Track.SetExperimentTag(ctx, caller(ctx), req.ID, track.Tag{Key: req.Key, Value: req.Value})
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type createLoggedModelRequest struct {
-	ExperimentID string     `json:"experiment_id"`
+	ExperimentID string     `json:"experiment_id" need:"yes"`
 	Name         string     `json:"name"`
 	Type         string     `json:"model_type"`
 	SourceRun    string     `json:"source_run_id"`
@@ -23,6 +23,9 @@ type loggedModelAnswer struct {
 }
 
 func (h *handler) createLoggedModel(ctx context.Context, req createLoggedModelRequest) (any, error) {
+	if err := checkModelName(req.Name); err != nil {
+		return nil, err
+	}
 	m, err := h.Track.CreateLoggedModel(ctx, caller(ctx), track.LoggedModel{ExperimentID: req.ExperimentID, Name: req.Name, Type: req.Type,
 		SourceRun: req.SourceRun, Params: asParams(req.Params), Tags: asMap(req.Tags)})
 	return loggedModelAnswer{toLoggedModel(m)}, err

@@ -27,6 +27,7 @@ func (h *handler) miscEndpoints() []endpoint {
 	return []endpoint{
 		{"GET", "/3.0/mlflow/server-info", readT, serve(h, h.serverInfo), false},
 		{"GET", "/2.0/mlflow/logged-models/{model_id}/artifacts/files", readT, h.named(h.modelArtifact), false},
+		{"GET", "/2.0/mlflow/metrics/get-history-bulk", readT, serve(h, h.getHistoryOfRuns), false},
 		{"POST", "/2.0/mlflow/upload-artifact", writeT, h.uploadNamed, true},
 	}
 }
@@ -118,6 +119,34 @@ func below(root, name string) (string, error) {
 		return "", lastro.Errorf(lastro.EInvalid, "path %.100q is not clean: write %q", name, clean)
 	}
 	return root + "/" + name, nil
+}
+
+type historyOfRunsRequest struct {
+	Runs       []string `json:"run_id" need:"yes"`
+	Key        string   `json:"metric_key" need:"yes"`
+	MaxResults *int64s  `json:"max_results"`
+}
+
+// getHistoryOfRuns is how MLflow's pages asked before they could name an
+// interval: the first points of each run, by step.
+func (h *handler) getHistoryOfRuns(ctx context.Context, req historyOfRunsRequest) (any, error) {
+	most := mostPoints
+	if req.MaxResults != nil {
+		most = min(most, int(*req.MaxResults))
+	}
+	out := []metric{}
+	for _, id := range req.Runs {
+		points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, Limit: mostPoints})
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range points[:min(len(points), max(most-len(out), 0))] {
+			w := toMetric(m)
+			w.RunID = id
+			out = append(out, w)
+		}
+	}
+	return map[string][]metric{"metrics": out}, nil
 }
 
 // present refuses a request without a field that it needs.

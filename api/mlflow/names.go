@@ -13,18 +13,19 @@ import (
 	"lastro/track"
 )
 
-// checkBatch refuses the names that the protocol refuses, and cuts long tags as
-// it does: some clients write lists of files into a tag, and would stop there.
+// checkBatch refuses the names that the protocol refuses, and cuts long values
+// as it does: some clients write lists of files into a tag, and would stop there.
 func checkBatch(b *track.Batch) error {
 	for _, m := range b.Metrics {
 		if err := checkName("metric", m.Key); err != nil {
 			return err
 		}
 	}
-	for _, p := range b.Params {
+	for i, p := range b.Params {
 		if err := checkName("param", p.Key); err != nil {
 			return err
 		}
+		b.Params[i].Value = cutTo(p.Value, track.MaxParam)
 	}
 	for i, t := range b.Tags {
 		if err := checkName("tag", t.Key); err != nil {
@@ -83,6 +84,15 @@ func cutTo(text string, n int) string {
 }
 
 func quoted(text string) string { return "\"" + cutTo(text, 60) + "\"" }
+
+// checkModelName holds the name of a logged model to MLflow's rule: it is part of URIs.
+func checkModelName(name string) error {
+	if i := strings.IndexAny(name, "/:.%\"'"); i >= 0 {
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0712", Msg: "name " + quoted(name) + " has the character " + quoted(name[i:i+1]),
+			Hint: "leave / : . % and quotes out of the name of a model"}
+	}
+	return nil
+}
 
 // checkExperimentID refuses what is no id of an experiment before it is looked for.
 func checkExperimentID(id string) error {

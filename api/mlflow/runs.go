@@ -201,7 +201,7 @@ func (h *handler) logInputs(ctx context.Context, req logInputsRequest) (any, err
 
 type logOutputsRequest struct {
 	runID
-	Models []modelOutput `json:"models"`
+	Models []modelOutput `json:"models" need:"yes"`
 }
 
 func (h *handler) logOutputs(ctx context.Context, req logOutputsRequest) (any, error) {

@@ -6,9 +6,12 @@ import (
 	"context"
 	"path/filepath"
 	"sync"
+	"time"
 
+	"lastro"
 	"lastro/exec"
 	"lastro/exec/process"
+	"lastro/pipeline"
 )
 
 // lateExecutor connects to the supervisor when a step first needs it: a run
@@ -105,6 +108,42 @@ func (l *lateExecutor) Forget(ctx context.Context, id string) error {
 		return err
 	}
 	return e.Forget(ctx, id)
+}
+
+// placeTasks are the tasks of the supervisor, when one lives: without it there
+// are none, and none is started to hear that.
+type placeTasks struct{ l *lateExecutor }
+
+var _ pipeline.Tasks = placeTasks{}
+
+// Tasks implements pipeline.Tasks.
+func (p placeTasks) Tasks(ctx context.Context) ([]string, error) {
+	if !process.Lives(p.l.h.Paths.Run()) {
+		return nil, nil
+	}
+	list, err := p.l.List(ctx)
+	ids := make([]string, len(list))
+	for i, s := range list {
+		ids[i] = s.ID
+	}
+	return ids, err
+}
+
+// End implements pipeline.Tasks.
+func (p placeTasks) End(ctx context.Context, id, why string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // longer than between SIGTERM and SIGKILL
+	defer cancel()
+	err := p.l.Stop(ctx, id, why)
+	if lastro.Is(err, lastro.ENotFound) {
+		return nil
+	}
+	if err == nil {
+		_, err = p.l.Wait(ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	return p.l.Forget(ctx, id)
 }
 
 // Close implements exec.Executor.

@@ -22,7 +22,7 @@ import (
 func (h *House) engine() *pipeline.Engine {
 	h.engineOnce.Do(func() {
 		h.pipelines = pipeline.NewEngine(pipeline.Options{Store: h.Runs, Blobs: h.Blobs, Tracking: h.tracking(), Clock: h.Clock, Log: h.Log,
-			StateDir: h.Paths.State, Place: h.place(), Open: h.openRun, Observer: h.observer})
+			StateDir: h.Paths.State, Place: h.place(), Open: h.openRun, Observer: h.observer, Tasks: placeTasks{h.executor()}})
 	})
 	return h.pipelines
 }

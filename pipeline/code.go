@@ -4,10 +4,12 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"lastro"
 )
@@ -19,10 +21,11 @@ type codeFolder struct {
 	digest lastro.Digest
 }
 
-// codePrefix begins the names of such folders, ownCode those of this process.
+// codePrefix begins the names of such folders, ownCode those of this process,
+// whose number may be that of one before: in a container it always is 1.
 const codePrefix = ".code-"
 
-func ownCode() string { return fmt.Sprintf("%s%d-", codePrefix, os.Getpid()) }
+var ownCode = sync.OnceValue(func() string { return codePrefix + rand.Text()[:10] + "-" })
 
 // keepCode stores the files that a plan was made from, so that any engine can
 // carry the run out, also of a tree with changes that no commit has.

@@ -41,6 +41,10 @@ type Options struct {
 	// another engine, or of before a restart. Its Code is that of the run.
 	Open func(ctx context.Context, r Run) (*Workshop, error)
 
+	// Tasks are those of this place's executor; nil = what an engine of before
+	// left and nobody goes on with is stopped only where a kind is asked to.
+	Tasks Tasks
+
 	Place string        // names StateDir for ever among all engines of the store; "" = StateDir
 	Lease time.Duration // silence after which an engine of a shared store is dead; 0 = DefaultLease
 }

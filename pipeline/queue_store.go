@@ -90,8 +90,9 @@ type Tx interface {
 	Alive(ctx context.Context, engine string) (bool, error)
 	// Beat counts one beat of an engine; false when it has gone.
 	Beat(ctx context.Context, engine string) (bool, error)
-	// Leave marks an engine as gone when its beat still is the one seen (beat < 0:
-	// whatever it is); false when it is not, or had gone already.
+	// Leave removes an engine when its beat still is the one seen (beat < 0:
+	// whatever it is); false when it is not, or had gone already. Whoever calls it
+	// ends what the engine owns in the same transaction.
 	Leave(ctx context.Context, engine string, beat int64) (bool, error)
 	// Inherit gives the running attempts of the gone engines of a place to
 	// another engine and returns them.

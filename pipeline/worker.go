@@ -64,6 +64,7 @@ func (w *worker) work() {
 	left, err := w.e.q.Join(context.WithoutCancel(w.ctx), EngineRow{ID: w.id, Place: w.e.o.Place})
 	if err == nil {
 		sweep(w.e.o.StateDir, w.e.ended)
+		w.endForeign(left)
 		for _, s := range left {
 			w.carry(s, w.e.room(s), true)
 		}
@@ -192,6 +193,9 @@ func (w *worker) carry(s StepRun, room *room, inherited bool) {
 		a, err := e.activate(w.ctx, s.Run)
 		if err != nil {
 			if w.ctx.Err() == nil {
+				if inherited { // it may still run, and nobody would stop it
+					w.endTask(taskID(s.Run, s.Step, s.Cell, s.Attempt), asError(err).Msg)
+				}
 				s.State, s.Error, s.EndedAt = Errored, asError(err), e.o.Clock.Now()
 				s.Reason = s.Error.Msg
 				w.complete(s, room)

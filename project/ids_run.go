@@ -59,6 +59,7 @@ var runIDs = map[string]string{
 	"L0316": "The run has ended, so it cannot be cancelled.",
 	"L0317": "The run succeeded or goes on, so nothing of it can be tried again. lastro run --no-cache does all its work anew.",
 	"L0318": "The step wants secrets, and the run is that of a pull request from a fork, which gets none.",
+	"L0319": "The run ended before its first step, so there is nothing to try again.",
 	"L0320": "The settings of lastro/split are not as docs/steps/split.md has them, or the split would leak.",
 	"L0330": "The settings of lastro/fairness are not as docs/steps/fairness.md has them.",
 	"L0331": "Groups cannot be compared: too few rows, or only one group.",

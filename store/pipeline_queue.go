@@ -264,9 +264,9 @@ func (t pipelineTx) Beat(ctx context.Context, engine string) (bool, error) {
 	return n == 1, err
 }
 
-// Leave marks an engine as gone.
+// Leave removes an engine that has gone: what it was doing is nobody's then.
 func (t pipelineTx) Leave(ctx context.Context, engine string, beat int64) (bool, error) {
-	n, err := t.tx.Exec(ctx, `UPDATE engines SET gone = 1 WHERE id = ? AND gone = 0 AND (? < 0 OR beat = ?)`, engine, beat, beat)
+	n, err := t.tx.Exec(ctx, `DELETE FROM engines WHERE id = ? AND (? < 0 OR beat = ?)`, engine, beat, beat)
 	return n == 1, err
 }
 

@@ -63,6 +63,9 @@ func connect(ctx context.Context, opts Options) (*link, error) {
 	}
 }
 
+// Lives reports whether a supervisor lives in the control directory dir.
+func Lives(dir string) bool { return held(filepath.Join(dir, lockFile)) }
+
 // held reports whether a supervisor lives, which spares starting one that
 // would only say so.
 func held(lock string) bool {

@@ -112,6 +112,7 @@ func Routes(d Deps) []auth.Route {
 		route("GET "+v+"/runs/{run}/log", auth.ReadRuns, h.readLog),
 		route("GET "+v+"/models", auth.ReadRegistry, h.listModels),
 		route("GET "+v+"/models/{model}", auth.ReadRegistry, h.showModel),
+		route("GET "+v+"/models/{model}/aliases", auth.ReadRegistry, h.aliasMoves),
 		route("GET "+v+"/models/{model}/versions/{version}", auth.ReadRegistry, h.showVersion),
 		route("GET "+v+"/decisions", auth.ReadRegistry, h.listDecisions),
 		route("GET "+v+"/decisions/{id}", auth.ReadRegistry, h.showDecision),

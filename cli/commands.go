@@ -57,6 +57,8 @@ type commands struct {
 	Rollback rollbackCmd `cmd:"" group:"release" help:"Put back the release that served before."`
 	Approve  approveCmd  `cmd:"" group:"release" help:"See the decisions that wait, and waive a rule until a date."`
 
+	Model modelCmd `cmd:"" group:"release" help:"Say what a model version is made of, and who moved its aliases when."`
+
 	Up      upCmd      `cmd:"" group:"server" help:"Start the server: pages, API, MLflow API, rollouts, monitors, retrains."`
 	Serve   serveCmd   `cmd:"" group:"server" help:"Start the data plane that answers inference requests."`
 	User    userCmd    `cmd:"" group:"server" help:"Add or list people."`

@@ -19,7 +19,11 @@ type modelsPage struct{ Models []modelRow }
 type modelRow struct {
 	Name     string
 	Versions []versionRow
+	Moves    []registry.AliasMove // the newest of its aliases
 }
+
+// movesShown is how many moves of aliases the page shows of a model.
+const movesShown = 8
 
 type versionRow struct {
 	registry.Version
@@ -46,6 +50,12 @@ func (p *Pages) models(r *http.Request, l Lang) (string, page, error) {
 			}
 			row.Versions = append(row.Versions, vr)
 		}
+		moves, err := p.Registry.AliasHistory(r.Context(), m.Name, "")
+		if err != nil {
+			return "", page{}, err
+		}
+		slices.Reverse(moves)
+		row.Moves = moves[:min(len(moves), movesShown)]
 		body.Models = append(body.Models, row)
 	}
 	return "models.html", page{Title: l.T("models.title"), Nav: "models", Body: body}, nil

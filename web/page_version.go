@@ -5,6 +5,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // on which values, for whom it works, what it was made from.
 type versionPage struct {
 	Version  registry.Version
-	State    string // css class of the verdict
+	Tags     map[string]string // without those that repeat what Version says
+	State    string            // css class of the verdict
 	Verdict  string
 	Why      []phrase
 	Intact   string // whether the stored bytes are those decided about: intact, changed or "" = not known
@@ -46,7 +48,8 @@ func (p *Pages) version(r *http.Request, l Lang) (string, page, error) {
 	if err != nil {
 		return "", page{}, err
 	}
-	body := versionPage{Version: v}
+	body := versionPage{Version: v, Tags: maps.Clone(v.Tags)}
+	maps.DeleteFunc(body.Tags, func(k, _ string) bool { return strings.HasPrefix(k, "lastro.") })
 	allowed, reason, err := p.Gates.Allows(ctx, v.Model, v.Digest, p.now())
 	if err != nil {
 		return "", page{}, err
@@ -179,10 +182,10 @@ func madeFrom(l Lang, v registry.Version, d *gate.Decision, places []place) []ma
 	for _, x := range v.DataVersions {
 		out = append(out, madeOf{Title: x.Dataset + "@" + x.Digest.Short(), Note: l.T("made.data")})
 	}
-	switch {
-	case v.Run != "":
+	if v.Run != "" {
 		out = append(out, madeOf{l.T("made.run", v.Run), "/runs/" + v.Run, v.Step})
-	case v.TrackedRun != "":
+	}
+	if v.TrackedRun != "" {
 		out = append(out, madeOf{Title: l.T("made.tracked"), Note: shorten(v.TrackedRun, 12)})
 	}
 	out = append(out, madeOf{Title: nameVersion(v), Note: v.Digest.Short()})

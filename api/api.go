@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"lastro"
@@ -24,6 +25,7 @@ import (
 	"lastro/pipeline"
 	"lastro/registry"
 	"lastro/secret"
+	"lastro/track"
 )
 
 // Actions are what needs more than one capability.
@@ -81,6 +83,7 @@ type Deps struct {
 	Actions  Actions
 	Runs     pipeline.Store
 	Registry *registry.Service
+	Track    *track.Service
 	Gates    *gate.Service
 	Deploys  *deploy.Service
 	Monitors *monitor.Service
@@ -100,7 +103,7 @@ func Routes(d Deps) []auth.Route {
 		return auth.Route{Pattern: pattern, Permission: p, Handler: h.answer(f)}
 	}
 	const v = "/api/v1"
-	return append(append(h.secretRoutes(v), h.triggerRoutes(v)...), []auth.Route{
+	return append(slices.Concat(h.secretRoutes(v), h.triggerRoutes(v), h.trackingRoutes(v)), []auth.Route{
 		route("GET "+v+"/status", auth.ReadRuns, h.status),
 		route("GET "+v+"/runs", auth.ReadRuns, h.listRuns),
 		route("POST "+v+"/runs", auth.WriteRuns, h.startRun),

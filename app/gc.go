@@ -17,6 +17,7 @@ import (
 	"lastro"
 	"lastro/blob"
 	"lastro/store"
+	"lastro/track"
 )
 
 // What gc keeps when nobody says otherwise.
@@ -24,6 +25,7 @@ const (
 	DefaultKeepRuns = 20
 	DefaultKeepDays = 30
 	DefaultGrace    = 6 * time.Hour
+	DefaultDeleted  = 30 * 24 * time.Hour
 )
 
 // leastGrace is the least that is safe beside a process that works: content is
@@ -36,10 +38,12 @@ const leastGrace = 2 * blob.Fresh
 // tracked artifacts, the newest version of each dataset, runs that have not
 // ended and pinned ones.
 type CollectOptions struct {
-	KeepRuns int           // the newest of each project
-	KeepDays int           // and those that began within so many days
-	Grace    time.Duration // and content that was used so recently
-	DryRun   bool
+	KeepRuns int // the newest of each project
+	KeepDays int // and those that began within so many days
+	// Deleted is how long what was deleted of tracking can be restored; then it is removed for good. Negative: for ever.
+	Deleted time.Duration
+	Grace   time.Duration // and content that was used so recently
+	DryRun  bool
 }
 
 // Collected is what gc did; with a dry run, what it would do.
@@ -48,7 +52,9 @@ type Collected struct {
 	RunsKept  int   `json:"runs_kept"`
 	RunsLetGo int   `json:"runs_let_go"` // their outputs are no longer kept
 	Work      int64 `json:"work"`        // bytes of folders that killed commands left behind
-	DryRun    bool  `json:"dry_run"`
+	// Purged are deleted tracked runs, logged models and experiments, which can no longer be restored.
+	Purged track.Purged `json:"purged"`
+	DryRun bool         `json:"dry_run"`
 }
 
 // Collect removes content that nothing needs. It is safe beside processes that
@@ -64,6 +70,12 @@ func (h *House) Collect(ctx context.Context, o CollectOptions) (Collected, error
 		return out, err
 	}
 	defer release()
+	if o.Deleted >= 0 { // first: then nothing needs their artifacts
+		out.Purged, err = h.Track.PurgeBefore(ctx, track.Caller{By: "user:local"}, h.Clock.Now().Add(-o.Deleted), o.DryRun)
+		if err != nil {
+			return out, err
+		}
+	}
 	content := store.NewBlobs(h.DB)
 	before := h.Clock.Now().Add(-o.Grace)
 	roots := func(fn func(blob.Root) error) error {

@@ -104,7 +104,7 @@ func listen(address string) (net.Listener, error) {
 // doors is the one table of routes of every door.
 func (s *server) doors(pages *web.Pages) []auth.Route {
 	h := s.house
-	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
+	routes := api.Routes(api.Deps{Actions: s, Runs: h.Runs, Registry: h.Registry, Track: h.Track, Gates: h.Gates, Deploys: h.Deploys, Monitors: h.Monitors,
 		Data: h.DataStore, Auth: h.Auth, Secrets: h.Secrets, Triggers: triggerDoor{s}, Log: h.Log})
 	routes = append(routes, h.mlflowRoutes()...)
 	routes = append(routes, pages.Routes()...)

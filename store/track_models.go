@@ -167,7 +167,7 @@ func (s Track) UpdateLoggedModel(ctx context.Context, m track.LoggedModel, event
 // DeleteLoggedModel implements track.Store.
 func (s Track) DeleteLoggedModel(ctx context.Context, id string, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE logged_models SET state = 'deleted' WHERE id = ? AND state = 'active'`, id)
+		n, err := tx.Exec(ctx, `UPDATE logged_models SET state = 'deleted', updated_at = ? WHERE id = ? AND state = 'active'`, now(), id)
 		if err == nil && n == 0 {
 			return lastro.Errorf(lastro.ENotFound, "there is no logged model with id %q", id)
 		}

@@ -5,6 +5,7 @@ package track
 import (
 	"context"
 	"iter"
+	"time"
 
 	"lastro"
 )
@@ -49,6 +50,14 @@ type Store interface {
 	History(ctx context.Context, q HistoryQuery) ([]Metric, error)
 	// Points is History one point after the other, with memory that does not grow with their number.
 	Points(ctx context.Context, q HistoryQuery) iter.Seq2[Metric, error]
+
+	// Binned lists what was deleted before a time, at most limit of each kind (0 = all); what is in a deleted experiment is.
+	Binned(ctx context.Context, before time.Time, limit int) (Bin, error)
+	// BinnedIn lists the runs and logged models of an experiment.
+	BinnedIn(ctx context.Context, experiment string, limit int) (Bin, error)
+	// Purge removes in one transaction what of these is deleted, with its artifacts, and emits an event for each. An
+	// experiment goes when no run and no logged model is left in it.
+	Purge(ctx context.Context, b Bin, event func(kind, id string) lastro.Event) (Purged, error)
 
 	PutArtifact(ctx context.Context, a Artifact) error
 	Artifact(ctx context.Context, path string) (Artifact, error)

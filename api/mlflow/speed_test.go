@@ -41,7 +41,9 @@ func hot(b *testing.B) func(path, body string) string {
 }
 
 func hotRun(b *testing.B, post func(path, body string) string) string {
-	var answer struct{ Run struct{ Info struct{ Run_id string } } }
+	var answer struct {
+		Run struct{ Info struct{ Run_id string } }
+	}
 	if err := json.Unmarshal([]byte(post("runs/create", `{"experiment_id":"0"}`)), &answer); err != nil {
 		b.Fatal(err)
 	}

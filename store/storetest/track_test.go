@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -211,5 +212,82 @@ func testTogether(t *testing.T, db *store.DB) {
 		if err != nil || len(r.Params) != 1 || r.Params[0].Value != r.Tags["winner"] {
 			t.Errorf("%v %v, %v", r.Params, r.Tags, err)
 		}
+	}
+}
+
+// What is removed for good is gone with everything that hung on it, and only
+// what is deleted is removed.
+func TestPurge(t *testing.T) { Each(t, testPurge) }
+
+func testPurge(t *testing.T, db *store.DB) {
+	ctx, s := t.Context(), store.NewTrack(db)
+	tracking := track.NewService(s, lastro.SystemClock{})
+	person := track.Caller{By: "user:ana"}
+	e, err := tracking.CreateExperiment(ctx, person, "to go", map[string]string{"a": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(experiment string) (run, model string) {
+		t.Helper()
+		r, err := tracking.CreateRun(ctx, person, track.Run{ExperimentID: experiment})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b track.Batch
+		for i := range 200 {
+			b.Metrics = append(b.Metrics, track.Metric{Key: "m", Step: int64(i), At: time.UnixMilli(1)})
+		}
+		b.Params = []track.Param{{Key: "p", Value: "1"}}
+		m, err := tracking.CreateLoggedModel(ctx, person, track.LoggedModel{ExperimentID: experiment, SourceRun: r.ID, Params: b.Params})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(tracking.Log(ctx, person, r.ID, b), s.Fold(ctx, r.ID),
+			tracking.PutArtifact(ctx, person, track.RunRoot(experiment, r.ID)+"/a/b", lastro.DigestOf([]byte("x")), 1),
+			tracking.PutArtifact(ctx, person, track.ModelRoot(experiment, m.ID)+"/MLmodel", lastro.DigestOf([]byte("y")), 1)); err != nil {
+			t.Fatal(err)
+		}
+		return r.ID, m.ID
+	}
+	for range 60 { // more than one transaction
+		fill(e.ID)
+	}
+	stays, model := fill("0")
+	goes, _ := fill("0")
+	if _, err := tracking.Purge(ctx, person, track.Bin{Runs: []string{stays}}); lastro.CodeOf(err) != lastro.EInvalid {
+		t.Errorf("a run that is not deleted: %v", err)
+	}
+	if _, err := tracking.Purge(ctx, person, track.Bin{LoggedModels: []string{model}}); lastro.CodeOf(err) != lastro.EInvalid {
+		t.Errorf("a model that is not deleted: %v", err)
+	}
+	if _, err := tracking.Purge(ctx, track.Caller{By: "run:1", Origin: track.Origin{Run: "1", Step: "s"}}, track.Bin{Runs: []string{goes}}); lastro.CodeOf(err) != lastro.EDenied {
+		t.Errorf("a step: %v", err)
+	}
+	if err := errors.Join(tracking.SetRunState(ctx, person, goes, track.Deleted), tracking.SetExperimentState(ctx, person, e.ID, track.Deleted)); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := tracking.PurgeBefore(ctx, person, time.Now().Add(-time.Hour), false); err != nil || done != (track.Purged{}) {
+		t.Errorf("deleted an hour ago: %+v, %v", done, err)
+	}
+	want := track.Purged{Runs: 61, LoggedModels: 60, Experiments: 1}
+	if done, err := tracking.PurgeBefore(ctx, person, time.Now().Add(time.Second), true); err != nil || done != want {
+		t.Errorf("to remove: %+v, %v", done, err)
+	}
+	want.Artifacts = 61 + 60
+	if done, err := tracking.PurgeBefore(ctx, person, time.Now().Add(time.Second), false); err != nil || done != want {
+		t.Errorf("removed: %+v, %v", done, err)
+	}
+	for table, left := range map[string]int{"tracked_runs": 1, "tracked_params": 1, "latest_metrics": 1, "metric_chunks": 1, "metric_tail": 0,
+		"logged_models": 2, "artifacts": 3, "experiments": 1, "experiment_tags": 0} {
+		var n int
+		if err := db.QueryRow(ctx, `SELECT COUNT(*) FROM `+table).Scan(&n); err != nil || n != left {
+			t.Errorf("%d rows in %s, want %d (%v)", n, table, left, err)
+		}
+	}
+	if _, err := tracking.Run(ctx, goes); lastro.CodeOf(err) != lastro.ENotFound {
+		t.Errorf("a removed run: %v", err)
+	}
+	if err := tracking.SetRunState(ctx, person, goes, track.Active); lastro.CodeOf(err) != lastro.ENotFound {
+		t.Errorf("a removed run was restored: %v", err)
 	}
 }

@@ -49,11 +49,12 @@ type Sandbox struct {
 	Binds []Bind
 
 	// Strict refuses every write but to Writable, Task.Dir and Task.MakeDirs, and
-	// every read of Hidden. An executor that cannot keep it starts nothing:
+	// every read but of these, of Binds and ReadOnly, and of the machine's own
+	// programs, libraries and settings; of these none that is in Hidden. An executor that cannot keep it starts nothing:
 	// the Exit has reason StartFailed.
 	Strict   bool
 	Writable []string
-	Hidden   []string // but for what Writable, Task.Dir, Task.MakeDirs, Binds and ReadOnly name below it: the project's root
+	Hidden   []string // but for what Writable, Task.Dir, Task.MakeDirs, Binds and ReadOnly name below it: the project's root, wherever it lies
 
 	// Network is full when empty. As with Strict, none is kept or nothing starts.
 	Network Network

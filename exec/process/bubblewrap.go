@@ -43,15 +43,14 @@ func wrap(spec *exec.Task, l *program) {
 	if box.Strict {
 		// A process table of its own: /proc/PID/root of a process outside leads
 		// around every mount, and what is left dies with the program.
-		a = append(a, "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+		a = append(a, "--unshare-pid", "--unshare-ipc")
+		a = append(a, showSystem()...)
+		a = append(a, "--dev", "/dev", "--proc", "/proc")
 		gpus, _ := filepath.Glob("/dev/nvidia*")
 		for _, p := range append(gpus, "/dev/dri", "/dev/kfd") {
 			a = append(a, "--dev-bind-try", p, p)
 		}
-		hidden := outermost(box.Hidden)
-		if box.Network == exec.NetworkNone {
-			hidden = append(hidden, "/run") // sockets of the machine's services are a network too
-		}
+		hidden := outermost(box.Hidden) // a project may lie below a folder of the system
 		for _, p := range hidden {
 			a = append(a, "--tmpfs", p)
 		}
@@ -64,6 +63,7 @@ func wrap(spec *exec.Task, l *program) {
 		for _, p := range hidden {
 			a = append(a, "--remount-ro", p)
 		}
+		a = append(a, "--remount-ro", "/")
 	} else {
 		a = append(a, "--dev-bind", "/", "/")
 		for _, p := range box.ReadOnly {

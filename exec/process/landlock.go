@@ -108,6 +108,26 @@ func (l *land) allowAllBut(access uint64, paths []string) {
 	l.allowBeside(access, "/", real)
 }
 
+// allowBut is allowAllBut for what is in a folder.
+func (l *land) allowBut(access uint64, dir string, paths []string) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return
+	}
+	var inside []string
+	for _, p := range paths {
+		if r, err := filepath.EvalSymlinks(p); err == nil && within(r, []string{dir}) {
+			inside = append(inside, r)
+		}
+	}
+	switch {
+	case len(inside) == 0:
+		l.allow(access, dir)
+	case !within(dir, inside):
+		l.allowBeside(access, dir, inside)
+	}
+}
+
 func (l *land) allowBeside(access uint64, dir string, paths []string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -168,10 +188,11 @@ func (r strictRules) enforce() error {
 	if err != nil {
 		return err
 	}
-	if len(r.Hidden) == 0 {
-		l.allow(landRead, "/")
-	} else {
-		l.allowAllBut(landRead, r.Hidden)
+	for _, dir := range append([]string{"/proc", "/dev"}, system...) {
+		l.allowBut(landRead, dir, append(r.Hidden, unseen...))
+	}
+	if file := resolver(); file != "" {
+		l.allow(landRead, file)
 	}
 	for _, p := range r.Readable {
 		l.allow(landRead, p)

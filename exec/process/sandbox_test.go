@@ -49,19 +49,19 @@ func TestContractStrict(t *testing.T) {
 }
 
 // house is a project as a step meets it: its root with a secret file, a
-// workspace and a store below it.
-type house struct{ root, work, store, tmp string }
+// workspace and a store below it; and somebody's home directory.
+type house struct{ root, work, store, tmp, home string }
 
 func newHouse(t *testing.T) house {
 	t.Helper()
 	root := t.TempDir()
-	h := house{root: root, work: filepath.Join(root, ".lastro", "work"), store: filepath.Join(root, ".lastro", "blobs"), tmp: filepath.Join(root, ".lastro", "tmp")}
+	h := house{root: root, work: filepath.Join(root, ".lastro", "work"), store: filepath.Join(root, ".lastro", "blobs"), tmp: filepath.Join(root, ".lastro", "tmp"), home: t.TempDir()}
 	for _, dir := range []string{h.work, h.store} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range []string{filepath.Join(root, "data.csv"), filepath.Join(h.store, "blob")} {
+	for _, f := range []string{filepath.Join(root, "data.csv"), filepath.Join(h.home, "key"), filepath.Join(h.store, "blob")} {
 		if err := os.WriteFile(f, []byte("hello\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func newHouse(t *testing.T) house {
 // task runs a script with the places as variables.
 func (h house) task(id, script string, box exec.Sandbox) exec.Task {
 	t := exec.Task{ID: id, Argv: []string{"bash", "-c", script}, Dir: h.work, LogPath: filepath.Join(h.root, ".lastro", id+".log"), MakeDirs: []string{h.tmp}, Sandbox: box}
-	t.Env = []string{"PATH=/usr/bin:/bin", "ROOT=" + h.root, "STORE=" + h.store, "TMPDIR=" + h.tmp}
+	t.Env = []string{"PATH=/usr/bin:/bin", "ROOT=" + h.root, "STORE=" + h.store, "HOME_OF_USER=" + h.home, "TMPDIR=" + h.tmp}
 	return t
 }
 
@@ -101,6 +101,9 @@ const tries = `
 	try work 'echo x > out && mkdir -p a/b && mv out a/b/c && cat a/b/c'
 	try tmp 'echo x > $TMPDIR/x'
 	try null 'echo x > /dev/null'
+	try home "cat $HOME_OF_USER/key"
+	try shadow 'grep . /etc/shadow'
+	try programs 'ls /usr/bin/env && cat /etc/passwd'
 	try outside 'echo x > /var/tmp/lastro-outside-$$ && rm /var/tmp/lastro-outside-$$'
 	try project 'echo x > $ROOT/new'
 	try readproject 'cat $ROOT/data.csv'
@@ -149,7 +152,7 @@ func TestStrict(t *testing.T) {
 			if !exit.OK() || exit.Isolation != m.isolation {
 				t.Fatalf("%+v\n%s", exit, log)
 			}
-			wantAnswers(t, log, "work tmp null readstore", "outside project readproject listproject store blob link remove remount around device signal")
+			wantAnswers(t, log, "work tmp null readstore programs", "home shadow outside project readproject listproject store blob link remove remount around device signal")
 		})
 	}
 }
@@ -166,7 +169,7 @@ func TestStoreIsReadOnly(t *testing.T) {
 	if os.Geteuid() == 0 && exit.Isolation != "mounts" || exit.Isolation == "none" {
 		t.Errorf("isolation %q", exit.Isolation)
 	}
-	wantAnswers(t, log, "work tmp null outside readproject listproject readstore project", "store blob link remove")
+	wantAnswers(t, log, "work tmp null outside readproject listproject readstore project home programs", "store blob link remove")
 }
 
 func TestBinds(t *testing.T) {

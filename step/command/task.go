@@ -41,6 +41,9 @@ func (k *Kind) sandbox(j *pipeline.Job, program string) exec.Sandbox {
 	// change what others run in, and nobody's cache key would know.
 	if env := filepath.Dir(j.Runtime.BinDir); j.Runtime.BinDir != "" && isVenv(env) {
 		box.ReadOnly = append(box.ReadOnly, env)
+		if j.Strict {
+			box.ReadOnly = append(box.ReadOnly, interpreter(j.Runtime.BinDir)...)
+		}
 	}
 	if !j.Strict {
 		if k.Store != "" {
@@ -56,10 +59,49 @@ func (k *Kind) sandbox(j *pipeline.Job, program string) exec.Sandbox {
 	if j.Project != "" {
 		box.Hidden = append(box.Hidden, j.Project)
 	}
+	for _, name := range certificates {
+		if p := pairs(k.Environ)[name]; filepath.IsAbs(p) && filepath.Clean(p) != "/" {
+			box.ReadOnly = append(box.ReadOnly, filepath.Clean(p))
+		}
+	}
 	if filepath.IsAbs(program) { // lastro itself beside services, wherever it is installed
 		box.ReadOnly = append(box.ReadOnly, filepath.Clean(program))
 	}
 	return box
+}
+
+// certificates are variables that are passed on and name files of the machine.
+var certificates = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
+
+// interpreter returns the folders in which the Python of an environment is
+// installed: its bin/python is a link, most often through other links, out of
+// the environment.
+func interpreter(bin string) []string {
+	var out []string
+	for at, hops := filepath.Join(bin, "python"), 0; hops < 10; hops++ {
+		to, err := os.Readlink(at)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(at), to)
+		}
+		at = filepath.Clean(to)
+		if real, err := filepath.EvalSymlinks(filepath.Dir(at)); err == nil {
+			out = append(out, installation(real))
+		}
+		out = append(out, installation(filepath.Dir(at)))
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(p string) bool { return p == "/" || p == filepath.Dir(bin) })
+}
+
+// installation is the folder that a folder of programs is part of.
+func installation(bin string) string {
+	if filepath.Base(bin) == "bin" {
+		return filepath.Dir(bin)
+	}
+	return bin
 }
 
 func isVenv(dir string) bool {

@@ -102,7 +102,7 @@ var strictRefusals = []struct {
 	means string
 }{
 	{[]string{"Read-only file system", "Permission denied", "PermissionError"}, "--strict: a step writes below its workspace, $HOME and $TMPDIR only; declare what it makes as an output"},
-	{[]string{"No such file or directory", "FileNotFoundError", "Permission denied", "PermissionError"}, "--strict: a step sees only its declared inputs and its code, not the rest of the project"},
+	{[]string{"No such file or directory", "FileNotFoundError", "Permission denied", "PermissionError"}, "--strict: a step sees only its declared inputs and its code, not the rest of the project or of the machine"},
 	{[]string{"Network is unreachable", "Temporary failure in name resolution", "Name or service not known", "Could not resolve host", "Failed to connect", "unable to resolve host"}, "--strict: a step has no network; `network: full` in the step allows it"},
 }
 

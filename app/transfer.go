@@ -12,6 +12,7 @@ import (
 
 	"lastro"
 	"lastro/store"
+	"lastro/trace"
 	"lastro/track"
 	"lastro/transfer"
 )
@@ -38,7 +39,7 @@ func (h *House) ImportMLflow(ctx context.Context, source string, o MovePlan) (_ 
 	}
 	defer s.Close()
 	own := h.ownContents(s.About().Where)
-	i := transfer.Importer{Source: s, Contents: own, Write: own.Move, Registry: h.Registry, Blobs: h.Blobs, By: o.By, Plan: o.Plan,
+	i := transfer.Importer{Source: s, Contents: own, Write: own.Move, Registry: h.Registry, Blobs: h.Blobs, Tracing: h.tracing(), By: o.By, Plan: o.Plan,
 		GoOn: o.GoOn, Again: o.Again, Verify: o.Verify, Tell: o.Tell, Count: o.Count, Clock: h.Clock}
 	return i.Run(ctx)
 }
@@ -71,7 +72,7 @@ func openTransfer(ctx context.Context, source, artifacts string) (transfer.Sourc
 // ExportMLflow writes the content of this lastro into a new folder that
 // MLflow's server opens.
 func (h *House) ExportMLflow(ctx context.Context, dir string, o MovePlan) (transfer.Result, error) {
-	x := transfer.Exporter{Source: transfer.Own{Contents: h.ownContents(""), Registry: h.Registry, Blobs: h.Blobs, Version: Version},
+	x := transfer.Exporter{Source: transfer.Own{Contents: h.ownContents(""), Registry: h.Registry, Blobs: h.Blobs, Tracing: h.tracing(), Version: Version},
 		Dir: dir, Plan: o.Plan, Verify: o.Verify, Tell: o.Tell, Count: o.Count}
 	return x.Run(ctx)
 }
@@ -94,4 +95,9 @@ func (c ownContents) Points(ctx context.Context, q track.HistoryQuery) iter.Seq2
 // Artifacts implements transfer.Contents.
 func (c ownContents) Artifacts(ctx context.Context, dir string, limit int) ([]track.Artifact, error) {
 	return c.track.Artifacts(ctx, dir, limit)
+}
+
+// tracing is this lastro's traces.
+func (h *House) tracing() *trace.Service {
+	return trace.NewService(store.NewTrace(h.DB), h.Blobs, h.Clock)
 }

@@ -281,6 +281,16 @@ func (s Move) PutLoggedModel(ctx context.Context, p track.ModelPart) error {
 	})
 }
 
+// PutTrace remembers a trace that was moved, with its attachments.
+func (s Move) PutTrace(ctx context.Context, id string, files []track.Artifact, mark string) error {
+	return s.db.WriteSoon(ctx, func(tx *Tx) error {
+		if err := putFiles(ctx, tx, files); err != nil {
+			return err
+		}
+		return s.mark(ctx, tx, lastro.NewRef("trace", id, ""), mark)
+	})
+}
+
 // Experiments lists every experiment, deleted ones too, by id.
 func (s Move) Experiments(ctx context.Context) ([]track.Experiment, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+experimentColumns+` FROM experiments ORDER BY length(id), id`)

@@ -48,7 +48,7 @@ func (c comparison) run(ctx context.Context) (map[string]int, error) {
 		}
 		n[Experiments]++
 		c.experiment(e, here)
-		if err := errors.Join(c.logged(ctx, e.ID, n), c.runs(ctx, e.ID, n)); err != nil {
+		if err := errors.Join(c.logged(ctx, e.ID, n), c.runs(ctx, e.ID, n), c.traces(ctx, e.ID, n)); err != nil {
 			return n, err
 		}
 	}

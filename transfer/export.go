@@ -60,7 +60,7 @@ func (x *Exporter) Run(ctx context.Context) (_ Result, err error) {
 		return Result{}, &lastro.Error{Code: lastro.EConflict, ID: "L0770", Msg: final + " exists already", Hint: "export into another folder, or remove it first"}
 	}
 	x.t = newTally(x.Source.About(), x.Count)
-	x.source = Planned(x.Source, Plan{Experiments: x.Plan.Experiments, NoArtifacts: x.Plan.NoArtifacts, NoRegistry: x.Plan.NoRegistry})
+	x.source = Planned(x.Source, Plan{Experiments: x.Plan.Experiments, NoArtifacts: x.Plan.NoArtifacts, NoRegistry: x.Plan.NoRegistry, NoTraces: x.Plan.NoTraces})
 	if err := os.MkdirAll(filepath.Join(x.Dir, ExportedArtifacts), 0o755); err != nil {
 		return Result{}, err
 	}
@@ -117,7 +117,7 @@ func (x *Exporter) compare(ctx context.Context, file string) (Result, error) {
 	if err := x.source.Models(ctx, func(m registry.Model) error { models[m.Name] = true; return nil }); err != nil {
 		return x.t.end(), err
 	}
-	c := comparison{from: x.source, to: Planned(db, Plan{}), how: x.Verify, t: x.t, only: only, models: models}
+	c := comparison{from: x.source, to: Planned(db, Plan{NoTraces: x.Plan.NoTraces}), how: x.Verify, t: x.t, only: only, models: models}
 	x.t.result.Verified, err = c.run(ctx)
 	return x.t.end(), err
 }
@@ -191,7 +191,10 @@ func (x *Exporter) experiment(ctx context.Context, e track.Experiment) error {
 	if err := x.source.LoggedModels(ctx, e.ID, func(m LoggedModel) error { return x.logged(ctx, m) }); err != nil {
 		return err
 	}
-	return x.source.Runs(ctx, e.ID, func(r Run) error { return x.run(ctx, r) })
+	if err := x.source.Runs(ctx, e.ID, func(r Run) error { return x.run(ctx, r) }); err != nil {
+		return err
+	}
+	return x.traces(ctx, e)
 }
 
 func (x *Exporter) run(ctx context.Context, r Run) error {
@@ -389,7 +392,7 @@ func (x *Exporter) version(ctx context.Context, v Version) error {
 		}
 	}
 	if err := x.insert(ctx, `model_versions (name, version, creation_time, last_updated_time, description, user_id, current_stage, source, run_id, status, run_link, storage_location)`,
-		v.Model, v.Number, ms(v.CreatedAt), ms(v.UpdatedAt), orNull(v.Description), orNull(v.User), v.Stage, v.Source, orNull(v.TrackedRun), "READY", v.RunLink, stored); err != nil {
+		v.Model, v.Number, ms(v.CreatedAt), ms(v.UpdatedAt), v.Description, orNull(v.User), v.Stage, v.Source, orNull(v.TrackedRun), "READY", v.RunLink, stored); err != nil {
 		return err
 	}
 	for k, val := range v.Tags {

@@ -27,6 +27,8 @@ type Writer interface {
 	PutExperiment(ctx context.Context, e track.Experiment, mark string, events ...lastro.Event) error
 	PutRuns(ctx context.Context, parts []track.RunPart) error
 	PutLoggedModel(ctx context.Context, p track.ModelPart) error
+	// PutTrace remembers a trace that was moved, with its attachments.
+	PutTrace(ctx context.Context, id string, files []track.Artifact, mark string) error
 }
 
 // Registry is this lastro's registry, with what it protects.
@@ -45,6 +47,7 @@ type Importer struct {
 	Write    Writer
 	Registry Registry
 	Blobs    Blobs
+	Tracing  Tracing // nil: traces are left out
 	By       lastro.Actor
 	Plan     Plan
 	// GoOn leaves out what is in conflict, and moves the rest.
@@ -91,7 +94,7 @@ func (i *Importer) Run(ctx context.Context) (Result, error) {
 		return i.t.end(), nil
 	}
 	i.say("comparing with the source")
-	c := comparison{from: i.source, to: Own{i.Contents, i.Registry, i.Blobs, ""}, how: i.Verify, t: i.t, only: i.only, models: i.models}
+	c := comparison{from: i.source, to: Own{Contents: i.Contents, Registry: i.Registry, Blobs: i.Blobs, Tracing: i.Tracing}, how: i.Verify, t: i.t, only: i.only, models: i.models}
 	verified, err := c.run(ctx)
 	i.t.result.Verified = verified
 	return i.t.end(), err
@@ -219,7 +222,10 @@ func (i *Importer) experiment(ctx context.Context, e track.Experiment) error {
 	if err := i.loggedModels(ctx, e.ID); err != nil {
 		return err
 	}
-	return i.runs(ctx, e.ID)
+	if err := i.runs(ctx, e.ID); err != nil {
+		return err
+	}
+	return i.traces(ctx, e)
 }
 
 // workers is how many runs are read at a time: reading waits for the disk or
@@ -364,6 +370,9 @@ func (i *Importer) files(ctx context.Context, ref, root, here string) (out []tra
 	}
 	at := i.Clock.Now()
 	err = i.source.Files(ctx, root, func(f File) error {
+		if f.Path == spansFile && strings.HasPrefix(ref, "trace:") {
+			return nil // its spans are moved as spans
+		}
 		i.t.add(Artifacts, Count{Found: 1})
 		name, changed, err := nameHere(here, f.Path)
 		if err != nil {

@@ -43,7 +43,8 @@ type Own struct {
 	Contents Contents
 	Registry Models
 	Blobs    Blobs
-	Version  string // of lastro
+	Tracing  Tracing // nil: traces are left out
+	Version  string  // of lastro
 }
 
 // About implements Source.

@@ -32,6 +32,7 @@ type Server struct {
 	http    *http.Client
 	login   Login
 	version string
+	major   int
 	lastro  bool
 	// measured tells, by run, which points are of a logged model.
 	measured map[string]map[pointKey]measured
@@ -59,11 +60,10 @@ func OpenServer(ctx context.Context, address string, login Login) (*Server, erro
 		return nil, err
 	}
 	s.version = strings.TrimSpace(raw)
-	major, err := strconv.Atoi(strings.SplitN(s.version, ".", 2)[0])
-	if err != nil || len(s.version) > 40 {
+	if s.major, err = strconv.Atoi(strings.SplitN(s.version, ".", 2)[0]); err != nil || len(s.version) > 40 {
 		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0764", Msg: fmt.Sprintf("what answers at %s is not an MLflow server", s.base), Hint: "give the address that MLFLOW_TRACKING_URI has"}
 	}
-	if major < 2 {
+	if s.major < 2 {
 		return nil, &lastro.Error{Code: lastro.EUnsupported, ID: "L0762", Msg: fmt.Sprintf("the server at %s is MLflow %s, older than 2.0", s.base, s.version),
 			Hint: "bring the server to MLflow 2.22 or newer first (pip install, mlflow db upgrade), then import"}
 	}
@@ -224,6 +224,13 @@ func (s *Server) refused(path string, status int, raw []byte) error {
 func isMissing(err error) bool {
 	var r *Refused
 	return errors.As(err, &r) && r.Status == http.StatusNotFound
+}
+
+// isNoData reports whether a server has lost the spans of a trace: MLflow's
+// answers that as an error of its own.
+func isNoData(err error) bool {
+	var r *Refused
+	return errors.As(err, &r) && (r.Code == "NOT_FOUND" || r.Code == "RESOURCE_DOES_NOT_EXIST" || r.Code == "INVALID_STATE")
 }
 
 // pages calls fn for the answers of a search until there is no next page. fn

@@ -52,6 +52,7 @@ func (s *Server) Experiments(ctx context.Context, fn func(track.Experiment) erro
 }
 
 // Runs implements Source. Oldest first: what comes in meanwhile is at the end.
+// MLflow's search leaves out the logged models that a run read.
 func (s *Server) Runs(ctx context.Context, experiment string, fn func(Run) error) error {
 	return pages(func(token string) (string, error) {
 		var answer struct {
@@ -66,6 +67,13 @@ func (s *Server) Runs(ctx context.Context, experiment string, fn func(Run) error
 			return "", err
 		}
 		for _, w := range answer.Runs {
+			if s.major >= 3 && !s.lastro {
+				var one struct{ Run wireRun }
+				if err := s.get(ctx, api+"runs/get", url.Values{"run_id": {w.Info.ID}}, &one); err != nil {
+					return "", err
+				}
+				w = one.Run
+			}
 			r := w.run(experiment)
 			if !strings.HasPrefix(r.Root, artifactScheme) {
 				r.Root = viaRun + r.ID

@@ -35,6 +35,8 @@ type Source interface {
 	Models(ctx context.Context, fn func(registry.Model) error) error
 	// Versions calls fn for every version of a model, by number.
 	Versions(ctx context.Context, model string, fn func(Version) error) error
+	// Traces calls fn for every trace of an experiment.
+	Traces(ctx context.Context, experiment string, fn func(Trace) error) error
 	// Files calls fn for every file below an artifact root, by path. A root
 	// without files, or one that is not there, has none.
 	Files(ctx context.Context, root string, fn func(File) error) error

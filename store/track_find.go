@@ -34,8 +34,10 @@ type finder struct {
 // findLimits are where a finder changes its ways. They change how long a search
 // takes, never what it finds.
 type findLimits struct {
-	// smallSet is a number of runs that are looked up rather than walked to.
-	smallSet int
+	// runs is a number that the runs do not exceed.
+	runs int
+	// lookUpCost is how many runs are walked by in the time that it takes to look one up.
+	lookUpCost int
 	// largeTie is a number of runs with one value of an order that are not
 	// compared one by one: their next order is walked.
 	largeTie int
@@ -49,7 +51,7 @@ type findLimits struct {
 
 // limitsFor returns the limits where no more than so many runs exist.
 var limitsFor = func(runs int) findLimits {
-	return findLimits{smallSet: 500, largeTie: 2000, capacity: max(2000, runs/10), patience: max(100, runs/40), portion: 256}
+	return findLimits{runs: runs, lookUpCost: 16, largeTie: 2000, capacity: max(5000, runs/10), patience: max(100, runs/40), portion: 256}
 }
 
 // lookUpAtOnce bounds the arguments of a statement.
@@ -109,7 +111,7 @@ func (f *finder) compare(level int, a, b []value) int {
 // the conditions hold, ordered by the orders from level on; no more than need,
 // and fewer only when there are no more.
 func (f *finder) find(ctx context.Context, level int, conds []*condition, from []value, need int) ([]found, error) {
-	few, ok, err := f.few(ctx, conds)
+	few, ok, err := f.few(ctx, conds, need)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +120,7 @@ func (f *finder) find(ctx context.Context, level int, conds []*condition, from [
 	}
 	o := f.orders[level]
 	var out []found
+	var have *runSet // the runs with a value, once they are known
 	for _, rank := range o.ranks() {
 		start := from
 		if from != nil && rank != from[0].rank {
@@ -128,9 +131,16 @@ func (f *finder) find(ctx context.Context, level int, conds []*condition, from [
 		}
 		var more []found
 		if rank == hasValue {
-			more, err = f.walk(ctx, level, conds, start, need-len(out))
+			more, have, err = f.walk(ctx, level, conds, start, need-len(out))
 		} else {
-			more, err = f.tied(ctx, level, value{rank: rank, of: o.kind.zero()}, append(slices.Clip(conds), o.without(rank)...), start, need-len(out))
+			without := o.without(rank)
+			if rank == hasNothing && have != nil {
+				without = []*condition{{set: have, not: true}}
+			}
+			more, err = f.tied(ctx, level, value{rank: rank, of: o.kind.zero()}, append(slices.Clip(conds), without...), start, need-len(out))
+			if rank == hasNaN && have != nil {
+				have = f.with(have, without)
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -140,6 +150,16 @@ func (f *finder) find(ctx context.Context, level int, conds []*condition, from [
 		}
 	}
 	return out, nil
+}
+
+// isFew says whether n runs are looked up in less time than it takes to come by
+// as many of them as are needed on the way through all runs.
+func (f *finder) isFew(n, need int) bool {
+	way := f.runs
+	if n > need {
+		way = min(way, f.runs/n*need)
+	}
+	return n*f.lookUpCost <= way
 }
 
 // tied finds runs that all have v for the order of level.
@@ -154,8 +174,9 @@ func (f *finder) tied(ctx context.Context, level int, v value, conds []*conditio
 	return list, err
 }
 
-// few returns the runs of the smallest condition whose runs are few, with ok.
-func (f *finder) few(ctx context.Context, conds []*condition) (runs []int64, ok bool, err error) {
+// few returns the runs that conditions hold for, with ok, if the sets that have
+// been read leave few of them.
+func (f *finder) few(ctx context.Context, conds []*condition, need int) (runs []int64, ok bool, err error) {
 	var least *condition
 	for _, c := range conds {
 		if err := f.sizeUp(ctx, c); err != nil {
@@ -165,29 +186,45 @@ func (f *finder) few(ctx context.Context, conds []*condition) (runs []int64, ok 
 			least = c
 		}
 	}
-	if least == nil || least.set.count > f.smallSet {
+	if least == nil || least.set.count > f.runs/f.lookUpCost {
 		return nil, false, nil
 	}
-	runs = least.set.list()
-	runs, err = filterRuns(ctx, f, conds, runs, func(run int64) int64 { return run })
+	same := func(run int64) int64 { return run }
+	if runs = keepKnown(conds, least.set.list(), same); !f.isFew(len(runs), need) {
+		return nil, false, nil
+	}
+	runs, err = filterRuns(ctx, f, conds, runs, same)
 	return runs, true, err
 }
 
-// walk finds runs that have a value for the order of level.
-func (f *finder) walk(ctx context.Context, level int, conds []*condition, from []value, need int) ([]found, error) {
+// with adds the runs of conditions to a set, if they have been read; else nil.
+func (f *finder) with(set *runSet, conds []*condition) *runSet {
+	for _, c := range conds {
+		if c.set == nil {
+			return nil
+		}
+		for _, run := range c.set.list() {
+			set.add(run)
+		}
+	}
+	return set
+}
+
+// walk finds runs that have a value for the order of level, and returns all of
+// these when it went through them.
+func (f *finder) walk(ctx context.Context, level int, conds []*condition, from []value, need int) (out []found, have *runSet, err error) {
 	st, err := f.open(ctx, level, conds, from, need)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []found
 	var held []candidate // sorted, and not looked at yet
 	for size, more := max(f.portion, f.portion/64*need), true; more && len(out) < need; size = min(4*size, 1<<16) {
 		var list []candidate
 		if list, more, err = st.next(ctx, size); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if list, err = filterRuns(ctx, f, conds, list, func(e candidate) int64 { return e.run }); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		held = append(held, list...)
 		for len(held) > 0 && len(out) < need {
@@ -206,12 +243,15 @@ func (f *finder) walk(ctx context.Context, level int, conds []*condition, from [
 				got, err = f.settle(ctx, level, runsOf(held[:n]), from, need-len(out))
 			}
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			out, held = append(out, got...), held[n:]
 		}
+		if !more {
+			have = st.all()
+		}
 	}
-	return out, nil
+	return out, have, nil
 }
 
 func runsOf(list []candidate) []int64 {

@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,6 +112,8 @@ type stream interface {
 	next(ctx context.Context, n int) (list []candidate, more bool, err error)
 	// skip leaves out the candidates to come with a value.
 	skip(v any)
+	// all returns the runs that have come, if they are all that have a value; else nil.
+	all() *runSet
 }
 
 // open returns the runs with a value of the order of level, from a position on
@@ -123,6 +124,8 @@ func (f *finder) open(ctx context.Context, level int, conds []*condition, from [
 		s := &indexStream{f: f, o: o}
 		if from != nil {
 			s.first = from[0].of
+		} else if o.keyed() {
+			s.have = newRunSet()
 		}
 		return s, nil
 	}
@@ -142,9 +145,12 @@ type indexStream struct {
 	last  candidate // of the portion before
 	after bool      // go on after last
 	over  any       // leave out this value and what is before it
+	have  *runSet   // the runs that came, when it began at the start; else nil
 }
 
-func (s *indexStream) skip(v any) { s.over, s.after = v, false }
+func (s *indexStream) skip(v any) { s.over, s.after, s.have = v, false, nil }
+
+func (s *indexStream) all() *runSet { return s.have }
 
 func (s *indexStream) next(ctx context.Context, n int) ([]candidate, bool, error) {
 	o, d := s.o, s.f.track.db.dialect
@@ -171,10 +177,15 @@ func (s *indexStream) next(ctx context.Context, n int) ([]candidate, bool, error
 	}
 	query := "SELECT " + run + ", " + o.expr + " FROM " + o.table + " t" + w.sql() + " ORDER BY " + value + direction + ", " + run + direction + " LIMIT ?"
 	list := make([]candidate, 0, n)
-	err := s.f.track.rows(ctx, query, append(w.args, n), scanCandidates(o.kind, func(e candidate) error {
-		list = append(list, e)
+	err := s.f.track.values(ctx, query, append(w.args, n), 2, func(v []any) error {
+		list = append(list, candidate{v[0].(int64), plainValue(v[1])})
 		return nil
-	}))
+	})
+	if s.have != nil {
+		for _, c := range list {
+			s.have.add(c.run)
+		}
+	}
 	if len(list) > 0 {
 		s.last, s.after = list[len(list)-1], true
 	}
@@ -189,29 +200,12 @@ func (s *indexStream) indexed(v any) any {
 	return v
 }
 
-// scanCandidates scans a run and its value.
-func scanCandidates(k kind, add func(candidate) error) func(*sql.Rows) error {
-	return func(r *sql.Rows) (err error) {
-		var e candidate
-		switch k {
-		case isFloat:
-			var v float64
-			err = r.Scan(&e.run, &v)
-			e.of = v
-		case isText:
-			var v string
-			err = r.Scan(&e.run, &v)
-			e.of = v
-		default:
-			var v int64
-			err = r.Scan(&e.run, &v)
-			e.of = v
-		}
-		if err != nil {
-			return err
-		}
-		return add(e)
+// plainValue is a value as the finder compares it.
+func plainValue(v any) any {
+	if b, ok := v.([]byte); ok {
+		return string(b)
 	}
+	return v
 }
 
 // sortedStream has been read whole.
@@ -229,6 +223,8 @@ func (s *sortedStream) next(context.Context, int) ([]candidate, bool, error) {
 }
 
 func (s *sortedStream) skip(any) {}
+
+func (s *sortedStream) all() *runSet { return nil }
 
 func (s *sortedStream) compare(a, b any) int {
 	if s.o.desc {
@@ -272,10 +268,10 @@ func (f *finder) readAll(ctx context.Context, o *runOrder, conds []*condition, s
 		fresh = fresh[:0]
 		return err
 	}
-	err := f.perExperiments(ctx, query, nil, args, scanCandidates(o.kind, func(e candidate) error {
-		fresh = append(fresh, e)
+	err := f.perExperiments(ctx, query, args, 2, func(v []any) error {
+		fresh = append(fresh, candidate{v[0].(int64), plainValue(v[1])})
 		return nil
-	}))
+	})
 	if err != nil {
 		return err
 	}
@@ -318,24 +314,12 @@ func (f *finder) values(ctx context.Context, level int, runs []int64) ([]found, 
 	}
 	query := "SELECT t.number, " + strings.Join(exprs, ", ") + " FROM tracked_runs t WHERE t.number IN (%s)"
 	there := make([]bool, len(runs))
-	into := make([]any, len(columns)+1)
-	err := f.lookUp(ctx, query, runs, nil, func(r *sql.Rows) error {
-		var run int64
-		values := make([]any, len(columns))
-		into[0] = &run
-		for i := range values {
-			into[i+1] = &values[i]
-		}
-		if err := r.Scan(into...); err != nil {
-			return err
-		}
-		there[at[run]] = true
-		for i, v := range values {
-			if b, ok := v.([]byte); ok {
-				v = string(b)
-			}
-			if v != nil {
-				list[at[run]].values[columns[i]] = value{hasValue, v}
+	err := f.track.lookUp(ctx, query, runs, nil, len(columns)+1, func(v []any) error {
+		row := at[v[0].(int64)]
+		there[row] = true
+		for i, k := range columns {
+			if of := plainValue(v[i+1]); of != nil {
+				list[row].values[k] = value{hasValue, of}
 			}
 		}
 		return nil
@@ -350,20 +334,12 @@ func (f *finder) keyedValues(ctx context.Context, o *runOrder, runs []int64, set
 		nan = "t.is_nan"
 	}
 	query := fmt.Sprintf("SELECT t.run, t.value, %s FROM %s t WHERE t.run IN (%%s) AND t.key = ?", nan, o.table)
-	return f.lookUp(ctx, query, runs, []any{o.key}, func(r *sql.Rows) error {
-		var run, rank int64
-		if o.kind == isFloat {
-			var v float64
-			err := r.Scan(&run, &v, &rank)
-			if rank == hasNaN {
-				v = 0
-			}
-			set(run, value{rank, v})
-			return err
+	return f.track.lookUp(ctx, query, runs, []any{o.key}, 3, func(v []any) error {
+		x := value{v[2].(int64), plainValue(v[1])}
+		if x.rank == hasNaN {
+			x.of = o.kind.zero()
 		}
-		var v string
-		err := r.Scan(&run, &v, &rank)
-		set(run, value{rank, v})
-		return err
+		set(v[0].(int64), x)
+		return nil
 	})
 }

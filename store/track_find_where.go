@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,22 +65,19 @@ func (f *finder) sizeUp(ctx context.Context, c *condition) error {
 func (f *finder) readSet(ctx context.Context, c *condition, most int) (*runSet, error) {
 	set := newRunSet()
 	query := "SELECT " + runColumn(c.table) + " FROM " + fromExperiments(c.table) + c.where + " LIMIT ?"
-	err := f.perExperiments(ctx, query, nil, append(append([]any(nil), c.args...), most+1), func(r *sql.Rows) error {
-		var run int64
-		err := r.Scan(&run)
-		set.add(run)
-		return err
+	err := f.perExperiments(ctx, query, append(append([]any(nil), c.args...), most+1), 1, func(v []any) error {
+		set.add(v[0].(int64))
+		return nil
 	})
 	return set, err
 }
 
 // perExperiments runs a query with the experiments (%s), as many at once as a
 // statement takes.
-func (f *finder) perExperiments(ctx context.Context, query string, before, after []any, scan func(*sql.Rows) error) error {
+func (f *finder) perExperiments(ctx context.Context, query string, after []any, columns int, scan func([]any) error) error {
 	for left := f.experiments; len(left) > 0; {
 		n := min(len(left), lookUpAtOnce)
-		args := append(append(append([]any(nil), before...), padded(left[:n])...), after...)
-		if err := f.track.rows(ctx, fmt.Sprintf(query, marks(paddedTo(n))), args, scan); err != nil {
+		if err := f.track.values(ctx, fmt.Sprintf(query, marks(paddedTo(n))), append(padded(left[:n]), after...), columns, scan); err != nil {
 			return err
 		}
 		left = left[n:]
@@ -108,48 +104,9 @@ func paddedTo(n int) int {
 	return max(n, lookUpAtOnce)
 }
 
-// lookUp runs a query for runs (%s), and calls scan for each row.
-func (f *finder) lookUp(ctx context.Context, query string, runs []int64, args []any, scan func(*sql.Rows) error) error {
-	for len(runs) > 0 {
-		n := min(len(runs), lookUpAtOnce)
-		if err := f.track.rows(ctx, fmt.Sprintf(query, marks(paddedTo(n))), append(padded(runs[:n]), args...), scan); err != nil {
-			return err
-		}
-		runs = runs[n:]
-	}
-	return nil
-}
-
-// rows calls scan for every row of a query.
-func (s Track) rows(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := s.db.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // filterRuns keeps what the conditions hold for.
 func filterRuns[T any](ctx context.Context, f *finder, conds []*condition, list []T, run func(T) int64) ([]T, error) {
-	kept := list[:0]
-	for _, item := range list {
-		ok := true
-		for _, c := range conds {
-			if c.set != nil && c.set.has(run(item)) == c.not {
-				ok = false
-				break
-			}
-		}
-		if ok {
-			kept = append(kept, item)
-		}
-	}
+	kept := keepKnown(conds, list, run)
 	for _, c := range conds {
 		if c.set != nil || len(kept) == 0 {
 			continue
@@ -173,6 +130,24 @@ func filterRuns[T any](ctx context.Context, f *finder, conds []*condition, list 
 	return kept, nil
 }
 
+// keepKnown keeps what the conditions hold for whose sets have been read.
+func keepKnown[T any](conds []*condition, list []T, run func(T) int64) []T {
+	kept := list[:0]
+	for _, item := range list {
+		ok := true
+		for _, c := range conds {
+			if c.set != nil && c.set.has(run(item)) == c.not {
+				ok = false
+				break
+			}
+		}
+		if ok {
+			kept = append(kept, item)
+		}
+	}
+	return kept
+}
+
 // among returns a set that tells for each of the runs whether a condition has
 // rows for it: the whole set once so many runs were asked for that it pays.
 func (f *finder) among(ctx context.Context, c *condition, runs []int64) (*runSet, error) {
@@ -184,11 +159,9 @@ func (f *finder) among(ctx context.Context, c *condition, runs []int64) (*runSet
 	set := newRunSet()
 	column := runColumn(c.table)
 	query := "SELECT " + column + " FROM " + c.table + " t WHERE " + column + " IN (%s) AND " + c.where
-	return set, f.lookUp(ctx, query, runs, c.args, func(r *sql.Rows) error {
-		var run int64
-		err := r.Scan(&run)
-		set.add(run)
-		return err
+	return set, f.track.lookUp(ctx, query, runs, c.args, 1, func(v []any) error {
+		set.add(v[0].(int64))
+		return nil
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 type keyCache struct {
 	mu      sync.RWMutex
 	numbers map[string]int64
+	names   map[int64]string
 }
 
 // keysKept bounds the memory for names: 100,000 of 250 characters are 30 MB.
@@ -37,10 +38,10 @@ func (c *keyCache) put(numbers map[string]int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.numbers == nil || len(c.numbers)+len(numbers) > keysKept {
-		c.numbers = make(map[string]int64, len(numbers))
+		c.numbers, c.names = make(map[string]int64, len(numbers)), make(map[int64]string, len(numbers))
 	}
 	for name, n := range numbers {
-		c.numbers[name] = n
+		c.numbers[name], c.names[n] = n, name
 	}
 }
 

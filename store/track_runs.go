@@ -5,10 +5,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"math"
 
 	"lastro"
 	"lastro/track"
@@ -164,94 +160,4 @@ func plainRuns(list []storedRun) []track.Run {
 		out[i] = r.Run
 	}
 	return out
-}
-
-// fillRuns adds params, latest metrics, tags, inputs and outputs.
-func (s Track) fillRuns(ctx context.Context, list []storedRun) error {
-	byNumber := make(map[int64]*track.Run, len(list))
-	numbers := make([]int64, len(list))
-	for i := range list {
-		r := &list[i]
-		r.Tags = map[string]string{}
-		numbers[i], byNumber[r.number] = r.number, &r.Run
-	}
-	return errors.Join(
-		s.eachPair(ctx, "tracked_params", numbers, func(run int64, key, value string) {
-			byNumber[run].Params = append(byNumber[run].Params, track.Param{Key: key, Value: value})
-		}),
-		s.eachPair(ctx, "tracked_tags", numbers, func(run int64, key, value string) { byNumber[run].Tags[key] = value }),
-		s.fillMetrics(ctx, numbers, byNumber), s.fillInputs(ctx, numbers, byNumber), s.fillModels(ctx, numbers, byNumber))
-}
-
-func (s Track) eachPair(ctx context.Context, table string, runs []int64, fn func(run int64, key, value string)) error {
-	q := `SELECT t.run, k.key, t.value FROM ` + table + ` t JOIN tracked_keys k ON k.number = t.key WHERE t.run IN (%s) ORDER BY t.run, k.key`
-	return s.db.eachOf(ctx, q, anys(runs), func(r *sql.Rows) error {
-		var run int64
-		var key, value string
-		err := r.Scan(&run, &key, &value)
-		if err == nil {
-			fn(run, key, value)
-		}
-		return err
-	})
-}
-
-func (s Track) fillMetrics(ctx context.Context, runs []int64, byNumber map[int64]*track.Run) error {
-	q := `SELECT t.run, k.key, t.at, t.step, t.value, t.is_nan, t.model, t.dataset_name, t.dataset_digest
-		FROM latest_metrics t JOIN tracked_keys k ON k.number = t.key WHERE t.run IN (%s) ORDER BY t.run, k.key`
-	return s.db.eachOf(ctx, q, anys(runs), func(r *sql.Rows) error {
-		var run int64
-		m, err := scanMetric(r, &run)
-		if err == nil {
-			byNumber[run].Metrics = append(byNumber[run].Metrics, m)
-		}
-		return err
-	})
-}
-
-// scanMetric reads an owner and a metric.
-func scanMetric(r interface{ Scan(...any) error }, owner any) (m track.Metric, err error) {
-	var at int64
-	var nan bool
-	err = r.Scan(owner, &m.Key, &at, &m.Step, &m.Value, &nan, &m.LoggedModel, &m.DatasetName, &m.DatasetDigest)
-	m.At = lastro.FromMicros(at)
-	if nan {
-		m.Value = math.NaN()
-	}
-	return m, err
-}
-
-func (s Track) fillInputs(ctx context.Context, runs []int64, byNumber map[int64]*track.Run) error {
-	q := `SELECT run, name, digest, source_type, source, schema_json, profile, tags FROM tracked_inputs WHERE run IN (%s) ORDER BY run, name, digest`
-	return s.db.eachOf(ctx, q, anys(runs), func(r *sql.Rows) error {
-		var run int64
-		var tags string
-		var in track.Input
-		if err := r.Scan(&run, &in.Name, &in.Digest, &in.SourceType, &in.Source, &in.Schema, &in.Profile, &tags); err != nil {
-			return err
-		}
-		if err := json.Unmarshal([]byte(tags), &in.Tags); err != nil {
-			return fmt.Errorf("tags of input %s of %s: %w", in.Name, byNumber[run].ID, err)
-		}
-		byNumber[run].Inputs = append(byNumber[run].Inputs, in)
-		return nil
-	})
-}
-
-func (s Track) fillModels(ctx context.Context, runs []int64, byNumber map[int64]*track.Run) error {
-	q := `SELECT run, direction, model, step FROM tracked_models WHERE run IN (%s) ORDER BY run, direction, step, model`
-	return s.db.eachOf(ctx, q, anys(runs), func(r *sql.Rows) error {
-		var number int64
-		var direction string
-		var out track.ModelOutput
-		if err := r.Scan(&number, &direction, &out.ModelID, &out.Step); err != nil {
-			return err
-		}
-		if run := byNumber[number]; direction == "in" {
-			run.ModelInputs = append(run.ModelInputs, out.ModelID)
-		} else {
-			run.ModelOutputs = append(run.ModelOutputs, out)
-		}
-		return nil
-	})
 }

@@ -444,29 +444,35 @@ func (s Track) knownKeys(ctx context.Context, names []string) (map[string]int64,
 
 // experimentNumbers returns the numbers of experiments; nil = all.
 func (s Track) experimentNumbers(ctx context.Context, ids []string) (out []int64, err error) {
-	add := func(r *sql.Rows) error {
+	if ids == nil {
+		err := s.values(ctx, `SELECT number FROM experiments`, nil, 1, func(v []any) error {
+			out = append(out, v[0].(int64))
+			return nil
+		})
+		return out, err
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	err = s.db.each(ctx, `SELECT number FROM experiments WHERE id IN (%s)`, slices.Compact(ids), func(r *sql.Rows) error {
 		var n int64
 		err := r.Scan(&n)
 		out = append(out, n)
 		return err
-	}
-	if ids == nil {
-		return out, s.rows(ctx, `SELECT number FROM experiments`, nil, add)
-	}
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	err = s.db.each(ctx, `SELECT number FROM experiments WHERE id IN (%s)`, slices.Compact(ids), add)
+	})
 	return out, err
 }
 
 // numbered reads the runs that were found, in their order.
 func (s Track) numbered(ctx context.Context, f *finder, list []found) ([]track.Run, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
 	runs := make([]storedRun, len(list))
 	at, numbers := make(map[int64]int, len(list)), make([]int64, len(list))
 	for i, x := range list {
 		at[x.run], numbers[i] = i, x.run
 	}
-	err := f.lookUp(ctx, `SELECT `+runColumns+` FROM `+runTables+` WHERE r.number IN (%s)`, numbers, nil, func(rows *sql.Rows) error {
+	err := s.db.eachOf(ctx, `SELECT `+runColumns+` FROM `+runTables+` WHERE r.number IN (%s)`, padded(numbers), func(rows *sql.Rows) error {
 		r, err := scanRun(rows)
 		runs[at[r.number]] = r
 		return err

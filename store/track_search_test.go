@@ -37,7 +37,7 @@ func TestSearchRunsIsPlainEvaluation(t *testing.T) {
 			t.Cleanup(restore)
 			q := randomQuery(random, experiments, runs)
 			want := evaluate(q, runs)
-			got := allPages(t, s, q, 1+random.IntN(150))
+			got := allPages(t, s, q, 1+random.IntN(150), runs)
 			if !slices.Equal(got, want) {
 				t.Fatalf("search %d\n%+v\nfinds %d runs %v\nwant  %d runs %v", i, q, len(got), names(got, runs), len(want), names(want, runs))
 			}
@@ -53,7 +53,7 @@ func names(ids []string, runs []track.Run) (out []string) {
 	return out
 }
 
-func allPages(t *testing.T, s store.Track, q track.Query, size int) []string {
+func allPages(t *testing.T, s store.Track, q track.Query, size int, runs []track.Run) []string {
 	t.Helper()
 	q.Limit = size
 	var out []string
@@ -67,6 +67,10 @@ func allPages(t *testing.T, s store.Track, q track.Query, size int) []string {
 		}
 		for _, r := range page {
 			out = append(out, r.ID)
+			whole := runs[slices.IndexFunc(runs, func(x track.Run) bool { return x.ID == r.ID })]
+			if fmt.Sprintf("%+v", r) != fmt.Sprintf("%+v", whole) {
+				t.Fatalf("a search shows\n%+v\nof the run\n%+v", r, whole)
+			}
 		}
 		if next == "" {
 			return out

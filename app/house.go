@@ -25,6 +25,7 @@ import (
 	"lastro/secret"
 	"lastro/source"
 	"lastro/store"
+	"lastro/trace"
 	"lastro/track"
 	"lastro/trigger"
 	"lastro/webhook"
@@ -50,6 +51,7 @@ type House struct {
 	Monitors  *monitor.Service
 	Secrets   *secret.Service
 	Webhooks  *webhook.Service
+	Traces    *trace.Service
 
 	inForce atomic.Pointer[project.Project]
 	known   *source.StatCache
@@ -164,6 +166,7 @@ func (h *House) openCapabilities() error {
 	h.DataStore = store.NewData(h.DB)
 	h.Gates = gate.NewService(store.NewGate(h.DB), h.Clock)
 	h.Track = track.NewService(store.NewTrack(h.DB), h.Clock)
+	h.Traces = trace.NewService(store.NewTrace(h.DB), h.Blobs, h.Clock)
 	h.Registry = registry.NewService(store.NewRegistry(h.DB), guard{h}, h.Clock)
 	h.Auth = auth.NewService(store.NewAuth(h.DB), h.Clock)
 	self, err := os.Executable()

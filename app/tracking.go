@@ -155,7 +155,8 @@ func (h *House) startTracking() error {
 }
 
 func (h *House) mlflowRoutes() []auth.Route {
-	return h.trustedOnly(mlflow.Routes(mlflow.Deps{Track: h.Track, Registry: h.Registry, Webhooks: h.Webhooks, Blobs: h.Blobs, MadeOf: h.madeOf, Version: Version, Log: h.Log}))
+	return h.trustedOnly(mlflow.Routes(mlflow.Deps{Track: h.Track, Registry: h.Registry, Webhooks: h.Webhooks, Traces: h.Traces, Blobs: h.Blobs,
+		MadeOf: h.madeOf, Mask: h.maskOf, Version: Version, Log: h.Log}))
 }
 
 // madeOf says what went into a step's work, for versions that its script

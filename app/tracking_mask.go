@@ -4,6 +4,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -49,4 +50,14 @@ func (h *House) masked(routes []auth.Route) []auth.Route {
 		}
 	}
 	return routes
+}
+
+// maskOf hides the secrets of the calling step in JSON that a route makes of
+// another format, such as OpenTelemetry's; nil when the step has none.
+func (h *House) maskOf(ctx context.Context) func([]byte) []byte {
+	id := auth.IdentityOf(ctx)
+	if m, ok := h.maskers.Load(tracker{id.Run, id.Step, id.Cell}); ok {
+		return func(raw []byte) []byte { return m.(*secret.Masker).JSON(raw) }
+	}
+	return nil
 }

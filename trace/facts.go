@@ -329,8 +329,6 @@ func preview(raw json.RawMessage, role string) string {
 	if json.Unmarshal(raw, &v) == nil {
 		if said := lastMessage(v, role); said != "" {
 			text = said
-		} else {
-			text = pythonJSON(raw)
 		}
 	}
 	if utf8.RuneCountInString(text) <= MaxPreview {

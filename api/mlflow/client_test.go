@@ -25,6 +25,7 @@ import (
 	"lastro/blob/file"
 	"lastro/registry"
 	"lastro/store"
+	"lastro/trace"
 	"lastro/track"
 )
 
@@ -52,15 +53,19 @@ func (p passed) MayMove(_ context.Context, m registry.Move) error {
 	return &lastro.Error{Code: lastro.EDenied, Msg: fmt.Sprintf("%s on model %q has no passing decision", m.Alias, m.Model), Hint: "lastro run decides"}
 }
 
-func start(t *testing.T, guard registry.Guard) *server {
+func start(t *testing.T, guard registry.Guard, change ...func(*mlflow.Deps)) *server {
 	t.Helper()
-	ctx := t.Context()
-	dir := t.TempDir()
-	db, err := store.Open(ctx, filepath.Join(dir, "lastro.db"))
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "lastro.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return startOn(t, db, guard, change...)
+}
+
+func startOn(t *testing.T, db *store.DB, guard registry.Guard, change ...func(*mlflow.Deps)) *server {
+	t.Helper()
+	dir := t.TempDir()
 	blobs, err := file.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +77,11 @@ func start(t *testing.T, guard registry.Guard) *server {
 	madeOf := func(_ context.Context, run, step, _ string) (mlflow.Ingredients, error) {
 		return mlflow.Ingredients{Commit: "commit of " + run + "/" + step}, nil
 	}
-	door, err := auth.Handler(mlflow.Routes(mlflow.Deps{Track: s.track, Registry: s.registry, Blobs: blobs, MadeOf: madeOf, Version: "test", Log: log}),
+	deps := mlflow.Deps{Track: s.track, Registry: s.registry, Traces: trace.NewService(store.NewTrace(db), blobs, clock), Blobs: blobs, MadeOf: madeOf, Version: "test", Log: log}
+	for _, c := range change {
+		c(&deps)
+	}
+	door, err := auth.Handler(mlflow.Routes(deps),
 		auth.Options{Service: s.auth, Loopback: true, Refuse: mlflow.Refuse, Log: log})
 	if err != nil {
 		t.Fatal(err)

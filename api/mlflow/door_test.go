@@ -15,6 +15,7 @@ import (
 	"lastro/api/mlflow"
 	"lastro/auth"
 	"lastro/registry"
+	"lastro/trace"
 )
 
 // errorCode is the protocol's code of an answer, "" when it has none.
@@ -34,7 +35,7 @@ func TestEveryRouteAsksWho(t *testing.T) {
 	s := start(t, nil)
 	public := map[string]bool{"GET /version": true, "GET /health": true}
 	writes := map[auth.Permission]bool{auth.WriteTracking: true, auth.WriteRegistry: true}
-	for _, r := range mlflow.Routes(mlflow.Deps{}) {
+	for _, r := range mlflow.Routes(mlflow.Deps{Traces: new(trace.Service)}) {
 		method, path, found := strings.Cut(r.Pattern, " ")
 		if !found {
 			method, path = "POST", r.Pattern
@@ -42,7 +43,7 @@ func TestEveryRouteAsksWho(t *testing.T) {
 				path += "anything"
 			}
 		}
-		for _, wild := range []string{"{path...}", "{model_id}", "{tag_key...}"} {
+		for _, wild := range []string{"{path...}", "{model_id}", "{tag_key...}", "{trace_id}", "{request_id}", "{assessment_id}", "{dataset_id}", "{key...}", "{experiment}", "{trace}", "{file...}"} {
 			path = strings.ReplaceAll(path, wild, "x")
 		}
 		status, body := s.call(t, "", method, path, "{}")
@@ -75,7 +76,7 @@ func TestRefusals(t *testing.T) {
 		status             int
 		code               string
 	}{
-		"not built":                  {"POST", "/api/3.0/mlflow/traces/search", "{}", nil, 404, "ENDPOINT_NOT_FOUND"},
+		"not built":                  {"POST", "/api/3.0/mlflow/nothing/search", "{}", nil, 404, "ENDPOINT_NOT_FOUND"},
 		"gateway proxy":              {"POST", "/ajax-api/2.0/mlflow/gateway-proxy", "{}", nil, 404, "ENDPOINT_NOT_FOUND"},
 		"wrong method":               {"GET", create, "", nil, 405, "ENDPOINT_NOT_FOUND"},
 		"not JSON":                   {"POST", create, "{", nil, 400, "INVALID_PARAMETER_VALUE"},

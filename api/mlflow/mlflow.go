@@ -19,6 +19,7 @@ import (
 	"lastro/auth"
 	"lastro/blob"
 	"lastro/registry"
+	"lastro/trace"
 	"lastro/track"
 	"lastro/webhook"
 )
@@ -36,10 +37,14 @@ type Deps struct {
 	Track    *track.Service
 	Registry *registry.Service
 	Webhooks *webhook.Service // nil = none
+	Traces   *trace.Service   // nil = none
 	Blobs    Blobs
 	// MadeOf says what went into the work of a step, so that a version that its
 	// script registers knows it; nil when nothing can tell.
-	MadeOf  func(ctx context.Context, run, step, cell string) (Ingredients, error)
+	MadeOf func(ctx context.Context, run, step, cell string) (Ingredients, error)
+	// Mask takes the secrets of the calling step out of what does not come as a
+	// JSON body; nil, and a nil function, when there are none.
+	Mask    func(ctx context.Context) func([]byte) []byte
 	Version string // of lastro, shown by server-info
 	Log     *slog.Logger
 }
@@ -87,7 +92,7 @@ func Routes(d Deps) []auth.Route {
 		routes = append(routes, auth.Route{Pattern: prefix + "/2.0/", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true},
 			auth.Route{Pattern: prefix + "/3.0/", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true})
 	}
-	return append(routes, auth.Route{Pattern: "/v1/traces", Permission: auth.ReadTracking, Handler: h.notBuilt, AnyContentType: true})
+	return append(routes, h.spanRoute())
 }
 
 // ours are the beginnings of the paths that belong to this protocol.
@@ -107,7 +112,8 @@ const (
 )
 
 func (h *handler) endpoints() []endpoint {
-	return slices.Concat(h.coreEndpoints(), h.searchEndpoints(), h.miscEndpoints(), h.webhookEndpoints())
+	return slices.Concat(h.coreEndpoints(), h.artifactEndpoints(), h.searchEndpoints(), h.miscEndpoints(), h.webhookEndpoints(),
+		h.traceEndpoints(), h.assessmentEndpoints(), h.evaluationEndpoints())
 }
 
 func (h *handler) coreEndpoints() []endpoint {

@@ -16,7 +16,7 @@ import (
 type upCmd struct {
 	Listen     string        `default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address of pages, API and MLflow API."`
 	Endpoints  string        `placeholder:"HOST:PORT" help:"Address where models answer; default: 127.0.0.1:7071."`
-	Data       string        `placeholder:"DIR" help:"State directory; default: PROJECT/.lastro."`
+	Data       string        `placeholder:"DIR" help:"State directory; default: $LASTRO_DATA, then PROJECT/.lastro."`
 	Auth       string        `enum:"tokens,none" default:"tokens" help:"tokens, or none (everybody is the local user; loopback only)."`
 	Host       []string      `placeholder:"NAME" help:"Name under which others call the server, such as that of a proxy; localhost always counts."`
 	Repository string        `placeholder:"URL" help:"Repository whose pushes start runs (on: in lastro.yaml); default: the one that holds the project."`
@@ -57,7 +57,7 @@ func (c *upCmd) Run(env *Env) error {
 		if p, err = project.Load(env.Dir); err != nil {
 			return err
 		}
-	} else if c.Data == "" {
+	} else if c.Data == "" && os.Getenv("LASTRO_DATA") == "" {
 		return &lastro.Error{Code: lastro.EInvalid, ID: "L0008", Msg: "there is no lastro.yaml in " + env.Dir,
 			Hint: "start it in a project, or name a state directory: lastro up --data DIR"}
 	} else {

@@ -365,7 +365,7 @@ def serve(folder, port):
             "--artifacts-destination", f"{folder}/mlartifacts", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with open(f"{folder}/server.log", "wb") as log:
         p = subprocess.Popen(args, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-    for _ in range(240):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).read()
             return p
@@ -374,6 +374,25 @@ def serve(folder, port):
                 break
             time.sleep(0.5)
     raise SystemExit(open(f"{folder}/server.log").read()[-4000:])
+
+
+PLACES = [os.path.dirname(os.path.abspath(__file__)) + "/", sys.prefix + "/"]
+
+
+def placeless(text):
+    for place in PLACES:
+        text = text.replace(place, "") if isinstance(text, str) else text.replace(place.encode(), b"")
+    return text
+
+
+def forget(db):
+    """Takes the places of this script and of MLflow out of every text: traces tell where they were made."""
+    db.create_function("placeless", 1, placeless)
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for column, kind, hidden in db.execute(f'SELECT name, type, hidden FROM pragma_table_xinfo("{table}")').fetchall():
+            if not hidden and ("CHAR" in kind or "TEXT" in kind):
+                db.execute(f'UPDATE "{table}" SET "{column}" = placeless("{column}") WHERE instr("{column}", ?) OR instr("{column}", ?)', PLACES)
+    db.commit()
 
 
 def free_port():
@@ -400,10 +419,10 @@ def make(out):
                 os.killpg(p.pid, signal.SIGKILL)
                 p.wait()
         with open(base + ".json", "w") as f:
-            json.dump(content, f, indent=1, sort_keys=True, ensure_ascii=False)
-            f.write("\n")
+            f.write(placeless(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)) + "\n")
         db = sqlite3.connect(f"{folder}/mlflow.db")
         db.execute("PRAGMA journal_mode = DELETE")
+        forget(db)
         db.execute("VACUUM")
         db.close()
         with open(f"{folder}/mlflow.db", "rb") as f, open(base + ".db.gz", "wb") as g:
@@ -417,7 +436,7 @@ def make(out):
                         p = os.path.join(dir, n)
                         info = tarfile.TarInfo(os.path.relpath(p, f"{folder}/mlartifacts"))
                         with open(p, "rb") as f:
-                            data = f.read()
+                            data = placeless(f.read())
                         info.size = len(data)
                         t.addfile(info, io.BytesIO(data))
 

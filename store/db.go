@@ -158,6 +158,7 @@ type Tx struct {
 	stmts   *statements    // nil where the driver keeps them
 	events  []lastro.Event // emitted, in order
 	writes  int            // statements that may have changed something
+	pending pending        // to be written before the commit
 }
 
 // Emit adds events that are known only within the transaction. They are

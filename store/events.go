@@ -21,6 +21,9 @@ func (t *Tx) append(_ context.Context, ev *lastro.Event) error {
 // events become visible in the order of their numbers, and who has read
 // number n never finds a lower one later.
 func (t *Tx) storeEvents(ctx context.Context) error {
+	if err := t.pending.flush(ctx, t); err != nil {
+		return err
+	}
 	if len(t.events) == 0 {
 		return nil
 	}

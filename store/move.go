@@ -172,7 +172,7 @@ func (s Move) putHead(ctx context.Context, tx *Tx, r track.Run, keys map[string]
 		return err
 	}
 	for _, m := range r.Metrics {
-		if err := putLatest(ctx, tx, run, keys[m.Key], pointOf(m)); err != nil {
+		if err := putLatest(ctx, tx, map[runKey]latest{{run.number, keys[m.Key]}: {run.experiment, pointOf(m)}}); err != nil {
 			return err
 		}
 	}
@@ -217,7 +217,7 @@ func putMoved(ctx context.Context, tx *Tx, run heldRun, id string, points []trac
 			return err
 		}
 	}
-	if err := putTail(ctx, tx, run.number, few); err != nil {
+	if err := putTail(ctx, tx, tailRowsOf(run.number, few)); err != nil {
 		return err
 	}
 	for _, m := range points {

@@ -26,7 +26,7 @@ type committer struct {
 
 // job is one caller's transaction.
 type job struct {
-	order  string
+	run    string
 	fn     func(*Tx) error
 	events []lastro.Event
 	err    error
@@ -40,22 +40,22 @@ const togetherMost = 128
 // writer and one group.
 const postgresCommitters = 4
 
-var orderSeed = maphash.MakeSeed()
+var runSeed = maphash.MakeSeed()
 
 // WriteTogether is WriteSoon in one transaction with other callers'. fn must
 // change nothing before it refuses, with a *lastro.Error; then the others are
-// kept. With any other error each is tried alone, so only fn's own fails. order
-// names what fn locks, such as the id of a run: transactions lock in its order,
-// and those with the same one run one after the other.
-func (db *DB) WriteTogether(ctx context.Context, order string, fn func(*Tx) error, events ...lastro.Event) error {
+// kept. With any other error each is tried alone, so only fn's own fails. run is
+// the id of the tracked run that fn writes: transactions lock runs in the order
+// of their ids, and what is written to the same run is written one after the other.
+func (db *DB) WriteTogether(ctx context.Context, run string, fn func(*Tx) error, events ...lastro.Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	g := &db.committers[0]
 	if db.Shared() {
-		g = &db.committers[maphash.String(orderSeed, order)%postgresCommitters]
+		g = &db.committers[maphash.String(runSeed, run)%postgresCommitters]
 	}
-	j := &job{order: order, fn: fn, events: events, done: make(chan struct{})}
+	j := &job{run: run, fn: fn, events: events, done: make(chan struct{})}
 	g.mu.Lock()
 	g.db = db
 	g.waiting = append(g.waiting, j)
@@ -77,7 +77,7 @@ func (g *committer) lead() {
 	batch := slices.Clone(g.waiting[:n])
 	g.waiting = slices.Delete(g.waiting, 0, n)
 	g.mu.Unlock()
-	slices.SortStableFunc(batch, func(a, b *job) int { return cmp.Compare(a.order, b.order) })
+	slices.SortStableFunc(batch, func(a, b *job) int { return cmp.Compare(a.run, b.run) })
 	g.write(batch)
 	for _, j := range batch {
 		close(j.done)
@@ -91,7 +91,11 @@ func (g *committer) lead() {
 }
 
 func (g *committer) write(batch []*job) {
-	err := g.db.WriteSoon(context.Background(), func(tx *Tx) error {
+	ctx := context.Background()
+	err := g.db.WriteSoon(ctx, func(tx *Tx) error {
+		if err := holdRuns(ctx, tx, idsOf(batch)); err != nil {
+			return err
+		}
 		for _, j := range batch {
 			if j.err = runJob(tx, j); j.err != nil && !refused(j.err) {
 				return j.err
@@ -108,6 +112,14 @@ func (g *committer) write(batch []*job) {
 			g.write([]*job{j})
 		}
 	}
+}
+
+func idsOf(batch []*job) []string {
+	out := make([]string, len(batch))
+	for i, j := range batch {
+		out[i] = j.run
+	}
+	return out
 }
 
 // changedError is a refusal of a function that had changed something.

@@ -77,17 +77,6 @@ func (s Track) keyNumbers(ctx context.Context, names []string) (map[string]int64
 	return found, nil
 }
 
-// putTags writes or overwrites tags of a tracked run.
-func putTags(ctx context.Context, tx *Tx, run, experiment int64, tags pairs, keys map[string]int64) error {
-	for _, t := range tags {
-		if _, err := tx.Exec(ctx, `INSERT INTO tracked_tags (run, key, experiment, value) VALUES (?, ?, ?, ?)
-			ON CONFLICT (run, key) DO UPDATE SET value = excluded.value`, run, keys[t.key], experiment, t.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // keyName returns the name of a number.
 func (s Track) keyName(ctx context.Context, number int64) (name string, err error) {
 	err = s.db.QueryRow(ctx, `SELECT key FROM tracked_keys WHERE number = ?`, number).Scan(&name)

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"lastro"
@@ -120,16 +119,7 @@ func putParams(ctx context.Context, tx *Tx, run heldRun, e entry) error {
 			return paramTaken(p, e.run, value)
 		}
 	}
-	for _, p := range e.batch.Params {
-		if _, ok := have[e.keys[p.Key]]; ok {
-			continue
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO tracked_params (run, key, experiment, value) VALUES (?, ?, ?, ?)`,
-			run.number, e.keys[p.Key], run.experiment, p.Value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return putPairRows(ctx, tx, "tracked_params", run.number, run.experiment, missingParams(e.batch.Params, e.keys, have), e.keys)
 }
 
 func paramTaken(p track.Param, of, value string) error {
@@ -162,45 +152,15 @@ func putMetrics(ctx context.Context, tx *Tx, run heldRun, e entry) error {
 		key := e.keys[m.Key]
 		byKey[key] = append(byKey[key], pointOf(m))
 	}
-	list := make([]keyPoints, 0, len(byKey))
 	for key, points := range byKey {
-		list = append(list, keyPoints{key, points})
+		tx.pending.addPoints(run, key, points)
 	}
-	slices.SortFunc(list, func(a, b keyPoints) int { return cmp.Compare(a.key, b.key) })
-	if err := putTail(ctx, tx, run.number, list); err != nil {
-		return err
-	}
-	for _, k := range list {
-		if err := putLatest(ctx, tx, run, k.key, slices.MaxFunc(k.points, compareLatest)); err != nil {
-			return err
-		}
-	}
+	tx.writes++
 	for _, m := range e.batch.Metrics {
 		if m.LoggedModel == "" {
 			continue
 		}
 		if err := logModelMetric(ctx, tx, e.run, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putTail appends points to a run's tail in rows of at most rowMost.
-func putTail(ctx context.Context, tx *Tx, run int64, list []keyPoints) error {
-	list = slices.Clone(list) // its entries shrink
-	for len(list) > 0 {
-		data, n := []byte{pointsVersion}, 0
-		for len(list) > 0 && n < rowMost {
-			k := &list[0]
-			part := min(len(k.points), rowMost-n)
-			data, n = appendPoints(data, k.key, k.points[:part]), n+part
-			if k.points = k.points[part:]; len(k.points) == 0 {
-				list = list[1:]
-			}
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO metric_tail (run, number, points, data)
-			SELECT ?, COALESCE(MAX(number), 0) + 1, ?, ? FROM metric_tail WHERE run = ?`, run, n, data, run); err != nil {
 			return err
 		}
 	}
@@ -217,17 +177,6 @@ func compareLatest(a, b point) int {
 		return p.value
 	}
 	return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(a.at, b.at), cmp.Compare(value(a), value(b)))
-}
-
-func putLatest(ctx context.Context, tx *Tx, run heldRun, key int64, p point) error {
-	value, nan := storedValue(p.value)
-	_, err := tx.Exec(ctx, `INSERT INTO latest_metrics (run, key, experiment, value, is_nan, step, at, model, dataset_name, dataset_digest)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (run, key) DO UPDATE SET at = excluded.at, step = excluded.step, value = excluded.value, is_nan = excluded.is_nan,
-			model = excluded.model, dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
-		WHERE (excluded.step, excluded.at, excluded.value) >= (latest_metrics.step, latest_metrics.at, latest_metrics.value)`,
-		run.number, key, run.experiment, value, nan, p.step, p.at*1000, p.where.model, p.where.dataset, p.where.digest)
-	return err
 }
 
 // storedValue is a value as a column keeps it: NaN is 0 with a mark.

@@ -30,7 +30,7 @@ func moveOldPoints(ctx context.Context, tx *Tx) error {
 			stay = append(stay, keyPoints{h.key, part})
 		}
 		if last := i == len(histories)-1; len(stay) > 0 && (last || histories[i+1].run != h.run) {
-			if err := putTail(ctx, tx, h.run, stay); err != nil {
+			if err := putTail(ctx, tx, tailRowsOf(h.run, stay)); err != nil {
 				return err
 			}
 			stay = nil

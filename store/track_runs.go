@@ -105,6 +105,7 @@ func updateRun(ctx context.Context, tx *Tx, id string, change func(*track.Run) (
 		return r, err
 	}
 	before := r.Name
+	delete(tx.pending.held, id) // its state may change
 	events, err := change(&r.Run)
 	if err != nil {
 		return r, err
@@ -130,6 +131,9 @@ type heldRun struct {
 }
 
 func holdRun(ctx context.Context, tx *Tx, id string) (h heldRun, err error) {
+	if h, ok := tx.pending.held[id]; ok {
+		return h, nil
+	}
 	h.ID = id
 	err = tx.QueryRow(ctx, `SELECT number, experiment, state, origin_run, origin_step, origin_cell FROM tracked_runs WHERE id = ? FOR UPDATE`, id).
 		Scan(&h.number, &h.experiment, &h.State, &h.Origin.Run, &h.Origin.Step, &h.Origin.Cell)

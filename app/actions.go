@@ -176,7 +176,7 @@ func (s *server) conclude(ctx context.Context, f followed) {
 // follow offers what a run made to the environments, except those that got a
 // release after since (zero = whenever).
 func (s *server) follow(ctx context.Context, out RunResult, since time.Time) {
-	if out.Decision == nil || out.Decision.Verdict != gate.Passed {
+	if out.Decision == nil || out.Decision.Verdict != gate.Passed || out.elsewhere {
 		return
 	}
 	if err := s.house.offer(ctx, *out.Version, out.Decision.ID, out.Reused, since); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"lastro/project"
 	"lastro/store"
+	"lastro/store/storetest"
 )
 
 // TestMain makes the test binary stand in for lastro's other processes.
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 		case "data-worker":
 			err = WorkData(context.Background(), os.Stdin, os.Stdout)
 		default:
-			os.Exit(m.Run())
+			storetest.Main(m)
 		}
 		if err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	storetest.Main(m)
 }
 
 // smallProject trains a model in a shell: what it holds is the parameter.

@@ -22,7 +22,7 @@ import (
 
 // loops are the server's long-running parts; each returns when ctx ends.
 func (s *server) loops() []func(context.Context) error {
-	return append([]func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.webhookLoop, s.resume}, s.triggerLoops()...)
+	return append([]func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.webhookLoop, s.settleLoop, s.resume}, s.triggerLoops()...)
 }
 
 // every calls f now and then after each period; a failure is logged once until
@@ -214,7 +214,7 @@ func (s *server) settle(ctx context.Context) error {
 	out := RunResult{Run: runs[0]}
 	decided, err := h.decidedOf(ctx, &out, p)
 	if err == nil && !decided {
-		err = h.promote(ctx, &out, p, lastro.System("engine"))
+		err = h.decideOnce(ctx, &out, p, lastro.System("engine"))
 	}
 	if err != nil {
 		h.Log.Error("the run was not decided", "run", runs[0].Ref(), "err", err)

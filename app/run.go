@@ -43,6 +43,8 @@ type RunResult struct {
 	Version  *registry.Version  `json:"version,omitempty"`
 	Decision *gate.Decision     `json:"decision,omitempty"`
 	Reused   bool               `json:"reused,omitempty"` // the version and decision were there already
+
+	elsewhere bool // another server decided, and offers the version
 }
 
 // Err is nil when all went well; otherwise it has the code that decides the
@@ -136,7 +138,7 @@ func (h *House) conclude(ctx context.Context, run pipeline.Run, p *project.Proje
 	}
 	out := RunResult{Run: run}
 	if run.State == pipeline.Succeeded && registers(run) {
-		if err := h.promote(ctx, &out, p, actor); err != nil {
+		if err := h.decideOnce(ctx, &out, p, actor); err != nil {
 			return out, err
 		}
 	}

@@ -93,7 +93,7 @@ func encodeValues(values map[string]any) (string, error) {
 	return string(b), err
 }
 
-const pipelineRunColumns = `SELECT number, project, state, reason, stop, plan_digest, actor, started_at, ended_at, body FROM runs JOIN run_bodies ON run = number `
+const pipelineRunColumns = `SELECT number, project, state, reason, stop, plan_digest, actor, started_at, ended_at, body FROM runs JOIN run_bodies ON run_bodies.run = number `
 
 func scanPipelineRun(scan func(...any) error) (pipeline.Run, error) {
 	var r pipeline.Run

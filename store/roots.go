@@ -66,8 +66,8 @@ var rootless = []string{
 	"tracked_inputs", // digests of the client's own
 	"tracked_models", "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
 	"models", "model_tags", "model_numbers", "version_tags", "model_aliases", "alias_moves",
-	"waivers",              // bound to a decision by its digest
-	"engines", "run_steps", // the queue: what the runs and step runs need
+	"waivers",                                 // bound to a decision by its digest
+	"engines", "run_steps", "run_conclusions", // the queue: what the runs and step runs need
 	"users", "tokens", "measurements", "live", "secrets", "trigger_marks", "webhook_deliveries",
 	"webhooks", "webhook_messages", "webhook_cursor",
 	"small_blobs", "run_retention",

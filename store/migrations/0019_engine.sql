@@ -20,3 +20,12 @@ DROP INDEX step_runs_owner;                 -- who owns what is asked when an en
 -- Cells that wait for others of their step (parallel) have ready_at = -1.
 CREATE INDEX step_runs_held ON step_runs (run, step, cell) WHERE ready_at < 0;
 UPDATE step_runs SET ready_at = -1 WHERE state = 'pending' AND ready_at = 0;
+
+-- Who registers and decides on what a run made, where several servers could.
+CREATE TABLE run_conclusions (
+    run   BIGINT PRIMARY KEY REFERENCES runs (number),
+    owner TEXT NOT NULL,                    -- the process that does it
+    beat  BIGINT NOT NULL DEFAULT 0,        -- counts up while it lives
+    done  INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO run_conclusions (run, owner, done) SELECT number, '', 1 FROM runs WHERE ended_at > 0;

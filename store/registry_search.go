@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -122,4 +123,57 @@ func compileRegistry(d dialect, what string, q registry.Query, attributes map[st
 		out.terms = append(out.terms, term{expr: a.expr, kind: a.kind, desc: o.Desc})
 	}
 	return out, nil
+}
+
+// fillVersions adds tags and aliases to a page of versions: two statements for
+// 500 of them, whatever other versions their models have.
+func (s Registry) fillVersions(ctx context.Context, list []registry.Version) error {
+	for start := 0; start < len(list); start += lookUpAtOnce {
+		if err := s.fillSomeVersions(ctx, list[start:min(start+lookUpAtOnce, len(list))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Registry) fillSomeVersions(ctx context.Context, list []registry.Version) error {
+	type key struct {
+		model  string
+		number int
+	}
+	byKey := make(map[key]*registry.Version, len(list))
+	var models []string
+	var numbers []int64
+	for i := range list {
+		v := &list[i]
+		byKey[key{v.Model, v.Number}] = v
+		models, numbers = append(models, v.Model), append(numbers, int64(v.Number))
+	}
+	slices.Sort(models)
+	slices.Sort(numbers)
+	models, numbers = slices.Compact(models), slices.Compact(numbers)
+	// The versions are among those with one of these models and one of these
+	// numbers; there are few others, unless many models have many versions here.
+	of := `WHERE model IN (` + marks(paddedTo(len(models))) + `) AND number IN (` + marks(paddedTo(len(numbers))) + `)`
+	args := append(padded(models), padded(numbers)...)
+	rows, err := s.db.Query(ctx, `SELECT model, number, key, value FROM version_tags `+of, args...)
+	if _, err := collect(rows, err, func(r *sql.Rows) (k key, err error) {
+		var name, value string
+		err = r.Scan(&k.model, &k.number, &name, &value)
+		if v := byKey[k]; v != nil {
+			v.Tags[name] = value
+		}
+		return k, err
+	}); err != nil {
+		return err
+	}
+	rows, err = s.db.Query(ctx, `SELECT model, alias, number, at, actor FROM model_aliases `+of+` ORDER BY model, alias`, args...)
+	_, err = collect(rows, err, func(r *sql.Rows) (registry.Alias, error) {
+		a, err := scanAlias(r)
+		if v := byKey[key{a.Model, a.Number}]; v != nil {
+			v.Aliases = append(v.Aliases, a.Name)
+		}
+		return a, err
+	})
+	return err
 }

@@ -132,43 +132,6 @@ func (s Registry) Version(ctx context.Context, model string, number int) (regist
 	return list[0], err
 }
 
-// fillVersions adds tags and aliases, model by model.
-func (s Registry) fillVersions(ctx context.Context, list []registry.Version) error {
-	type key struct {
-		model  string
-		number int
-	}
-	byKey := make(map[key]*registry.Version, len(list))
-	seen := map[string]bool{}
-	var models []string
-	for i := range list {
-		byKey[key{list[i].Model, list[i].Number}] = &list[i]
-		if !seen[list[i].Model] {
-			seen[list[i].Model] = true
-			models = append(models, list[i].Model)
-		}
-	}
-	err := s.db.each(ctx, `SELECT model, number, key, value FROM version_tags WHERE model IN (%s) ORDER BY model, number, key`, models, func(r *sql.Rows) error {
-		var k key
-		var name, value string
-		err := r.Scan(&k.model, &k.number, &name, &value)
-		if v := byKey[k]; v != nil {
-			v.Tags[name] = value
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return s.db.each(ctx, `SELECT model, alias, number, at, actor FROM model_aliases WHERE model IN (%s) ORDER BY model, alias`, models, func(r *sql.Rows) error {
-		a, err := scanAlias(r)
-		if v := byKey[key{a.Model, a.Number}]; v != nil {
-			v.Aliases = append(v.Aliases, a.Name)
-		}
-		return err
-	})
-}
-
 // DescribeVersion implements registry.Store.
 func (s Registry) DescribeVersion(ctx context.Context, model string, number int, description string, at time.Time, events ...lastro.Event) error {
 	return s.db.Write(ctx, func(tx *Tx) error {

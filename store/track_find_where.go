@@ -85,9 +85,9 @@ func (f *finder) perExperiments(ctx context.Context, query string, after []any, 
 	return nil
 }
 
-// padded returns the numbers as arguments, the last one repeated so that there
+// padded returns values as arguments, the last one repeated so that there
 // are few different lengths, and few statements to prepare.
-func padded(numbers []int64) []any {
+func padded[T any](numbers []T) []any {
 	out := anys(numbers)
 	for len(out) < paddedTo(len(numbers)) {
 		out = append(out, numbers[len(numbers)-1])

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -83,4 +84,16 @@ func BenchmarkLogBatch(b *testing.B) {
 		body.WriteString(`],"params":[],"tags":[]}`)
 		post("runs/log-batch", body.String())
 	}
+}
+
+// Sixteen clients at once, each with a run of its own.
+func BenchmarkLogMetric16(b *testing.B) {
+	post := hot(b)
+	b.SetParallelism(max(1, 16/runtime.GOMAXPROCS(0)))
+	b.RunParallel(func(pb *testing.PB) {
+		id := hotRun(b, post)
+		for n := 1; pb.Next(); n++ {
+			post("runs/log-metric", fmt.Sprintf(`{"run_uuid":%q,"run_id":%q,"key":"loss","value":%g,"timestamp":%d,"step":%d}`, id, id, 1/float64(n), 1_700_000_000_000+n, n))
+		}
+	})
 }

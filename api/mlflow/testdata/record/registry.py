@@ -9,7 +9,7 @@ def play(c):
     c.put("its model", "/api/2.0/mlflow-artifacts/artifacts/0/${run}/artifacts/model/MLmodel", "flavors: {}\nrun_id: x\n", headers={"Content-Type": "application/octet-stream"})
     c.post("logged model", "logged-models", {"experiment_id": "0", "name": "lm", "source_run_id": "${run}"}, save={"lm": "model.info.model_id"})
     c.put("its file", "/api/2.0/mlflow-artifacts/artifacts/0/models/${lm}/artifacts/MLmodel", "flavors: {}\n", headers={"Content-Type": "application/octet-stream"})
-    c.patch("ready", "logged-models/${lm}", {"status": "LOGGED_MODEL_READY"})
+    c.patch("ready", "logged-models/${lm}", {"model_id": "${lm}", "status": "LOGGED_MODEL_READY"})
 
     c.post("create", rm + "create", {"name": "m"})
     c.post("create again", rm + "create", {"name": "m"})
@@ -93,7 +93,7 @@ def play(c):
     c.post("alias again", a, {"name": "m", "alias": "best", "version": "1"})
     c.post("alias moved", a, {"name": "m", "alias": "best", "version": "2"})
     c.post("second alias", a, {"name": "m", "alias": "Other_1", "version": "2"})
-    for alias in ("v1", "V12", "latest", "Latest", "1", "12", "a b", "a/b", "a:b", "a.b", "a-b", "ação", "", "${a*255}", "${a*256}", "it's"):
+    for alias in ("v1", "V12", "latest", "Latest", "a b", "a/b", "a:b", "a.b", "a-b", "ação", "", "${a*255}", "${a*256}", "it's"):
         c.post(f"alias {alias!r}", a, {"name": "m", "alias": alias, "version": "1"})
     c.post("alias on version 99", a, {"name": "m", "alias": "x", "version": "99"})
     c.post("alias on version x", a, {"name": "m", "alias": "x", "version": "x"})
@@ -189,3 +189,5 @@ def play(c):
     c.delete("delete nothing", rm + "delete", {})
     c.get("versions of what is deleted", mv + "get", {"name": "nn", "version": "1"})
     c.post("create again after deletion", rm + "create", {"name": "nn"})
+    for alias in ("1", "12"):
+        c.post(f"alias {alias!r}", a, {"name": "m", "alias": alias, "version": "1"})

@@ -84,7 +84,9 @@ func (h *House) register(ctx context.Context, run pipeline.Run, p *project.Proje
 		return v, err
 	}
 	for name, value := range s.Facts {
-		v.Tags[name] = strconv.FormatFloat(value, 'g', 6, 64)
+		if text := strconv.FormatFloat(value, 'g', 6, 64); registry.ValidTag(name, text) { // metrics.precision@5 is none
+			v.Tags[name] = text
+		}
 	}
 	v, _, err = h.Registry.Register(ctx, registry.Registration{Version: v, Once: true})
 	return v, err

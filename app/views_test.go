@@ -71,7 +71,7 @@ call("POST", api + "model-versions/create", name="inside", source="runs:/%s/mode
 call("POST", api + "runs/update", run_id=run, status="FINISHED", end_time=int(time.time() * 1000))
 os.makedirs("model")
 open("model/MLmodel", "w").write("flavors: {}")
-json.dump({"auc": 0.9, "loss": 1 / 3}, open("m.json", "w"))
+json.dump({"auc": 0.9, "loss": 1 / 3, "precision@5": 0.8}, open("m.json", "w"))
 `
 
 // TestOneRunTwoViews: what files and the client say about a step is one list,
@@ -121,7 +121,7 @@ func TestOneRunTwoViews(t *testing.T) {
 	for _, p := range mine.Params {
 		params[p.Key] = p.Value
 	}
-	if len(metrics) != 2 || metrics["auc"] != 0.9 || metrics["loss"] != 1.0/3 {
+	if len(metrics) != 3 || metrics["precision@5"] != 0.8 || metrics["auc"] != 0.9 || metrics["loss"] != 1.0/3 {
 		t.Errorf("metrics of the tracked run = %v; want auc of the file before the client's, and loss once", metrics)
 	}
 	if len(params) != 2 || params["depth"] != "5" || params["opt.lr"] != "0.1" {
@@ -132,7 +132,7 @@ func TestOneRunTwoViews(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range steps {
-		if s.Step == "train" && s.State == pipeline.Succeeded && (s.Facts["metrics.auc"] != 0.9 || s.Facts["metrics.loss"] != 1.0/3 || len(s.Facts) != 2) {
+		if s.Step == "train" && s.State == pipeline.Succeeded && (s.Facts["metrics.auc"] != 0.9 || s.Facts["metrics.loss"] != 1.0/3 || len(s.Facts) != 3) {
 			t.Errorf("facts of the step = %v; want the same list, without those of the failed attempt", s.Facts)
 		}
 	}

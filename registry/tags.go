@@ -54,6 +54,9 @@ func checkTag(key, value string) error {
 	return nil
 }
 
+// ValidTag reports whether a version or model can have a tag.
+func ValidTag(key, value string) bool { return checkTag(key, value) == nil }
+
 func checkTags(tags map[string]string) error {
 	for k, v := range tags {
 		if err := checkTag(k, v); err != nil {

@@ -75,3 +75,42 @@ func FillRuns(ctx context.Context, db *DB, n int) error {
 	}
 	return err
 }
+
+// FillVersions writes n models with one version each, and one with n versions.
+func FillVersions(ctx context.Context, db *DB, n int) error {
+	const portion = 250
+	for start := 0; start < n; start += portion {
+		err := db.Write(ctx, func(tx *Tx) error {
+			var models, versions, tags []any
+			if start == 0 {
+				models = append(models, "many", 0)
+			}
+			for i := start; i < start+portion; i++ {
+				name := fmt.Sprintf("Model %d", i)
+				models = append(models, name, i)
+				versions = append(versions, name, 1, i, i, "many", i+1, i, i)
+				tags = append(tags, name, 1, strconv.Itoa(i%50), "many", i+1, strconv.Itoa(i%50))
+			}
+			for _, t := range []struct {
+				into, row string
+				args      []any
+				columns   int
+			}{
+				{"models (name, updated_at, created_at, description, declared, protect, actor)", "(?, ?, 0, '', 0, '[]', 'user:ana')", models, 2},
+				{"model_versions (model, number, created_at, updated_at, digest, source, run, step, cell, tracked_run, logged_model, data, commit_id, lock, description, stage, actor)",
+					"(?, ?, ?, ?, 'sha256:00', 'runs:/x/model', '', '', '', 'x', '', '[]', '', '', '', 'None', 'user:ana')", versions, 4},
+				{"version_tags (model, number, value, key)", "(?, ?, ?, 'k')", tags, 3},
+			} {
+				rows := strings.TrimSuffix(strings.Repeat(t.row+", ", len(t.args)/t.columns), ", ")
+				if _, err := tx.Exec(ctx, "INSERT INTO "+t.into+" VALUES "+rows, t.args...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

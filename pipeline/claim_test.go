@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,5 +151,29 @@ func TestRetryOfNothing(t *testing.T) {
 	var e *lastro.Error
 	if err := b.e.Retry(t.Context(), number, "user:ana"); !errors.As(err, &e) || e.ID != "L0319" || e.Hint == "" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestFileNames: a produced file whose name would break a list is refused, with
+// the step's place.
+func TestFileNames(t *testing.T) {
+	b := newBench(t)
+	for i, name := range []string{"a\nb", "tab\there", "esc\x1b[31m", "bytes\xff", "fine näme"} {
+		spec := pipeline.Spec{Project: "demo", Steps: []pipeline.StepSpec{step("split", nil, "parts")}}
+		b.do("split", func(_ context.Context, j *pipeline.Job) (pipeline.Result, error) {
+			dir := filepath.Join(j.Path(j.Outputs[0].Path), "inner")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return pipeline.Result{}, err
+			}
+			return pipeline.Result{}, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600)
+		})
+		r, err := b.e.Run(t.Context(), b.plan(spec, pipeline.PlanOptions{RunOptions: pipeline.RunOptions{NoCache: true}}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := b.steps(r.Number)["split"]
+		if good := i == 4; good != (s.State == pipeline.Succeeded) || !good && (s.Error.ID != "L0314" || s.Error.Pos.Line != 3 || strings.ContainsAny(s.Error.Msg, "\n\x1b")) {
+			t.Errorf("%q: %s %+v", name, s.State, s.Error)
+		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"lastro"
 )
@@ -28,6 +30,9 @@ func (a *attempt) collect(ctx context.Context, err error) error {
 	for _, o := range a.job.Outputs {
 		p, err := a.written(o.Path, fmt.Sprintf("output %q", o.Name))
 		if err != nil {
+			return err
+		}
+		if err := a.speakable(p, o.Name); err != nil {
 			return err
 		}
 		d, size, err := a.r.e.o.Blobs.PutPath(ctx, p)
@@ -69,6 +74,27 @@ func (a *attempt) written(file, what string) (string, error) {
 			Msg: fmt.Sprintf("step %q: %s (%s) is a link that leads out of the workspace", a.row.Step, file, what), Hint: "write the file itself"}
 	}
 	return real, nil
+}
+
+// speakable refuses an output with a file whose name holds a line break or
+// another control character, or is no UTF-8: no list of files could show it, and
+// some would take it for two.
+func (a *attempt) speakable(p, output string) error {
+	info, err := os.Lstat(p)
+	if err != nil || !info.IsDir() {
+		return err // the name of a file is the one that lastro.yaml declares
+	}
+	return filepath.WalkDir(p, func(at string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); at != p && (strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name)) {
+			rel, _ := filepath.Rel(p, at)
+			return &lastro.Error{Code: lastro.EFailed, ID: "L0314", Pos: a.cell.spec.Pos,
+				Msg: fmt.Sprintf("step %q: output %q has a file named %q, with characters that no file name may have", a.row.Step, output, rel), Hint: "use names without line breaks and other control characters, in UTF-8"}
+		}
+		return nil
+	})
 }
 
 // plain reports whether a path of the workspace is there and no part of it

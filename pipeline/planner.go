@@ -151,9 +151,44 @@ func override(params, by map[string]any) (map[string]any, error) {
 		for _, part := range parts[:len(parts)-1] {
 			at = at[part].(map[string]any)
 		}
-		at[parts[len(parts)-1]] = by[name]
+		value, err := fitting(name, known[name], by[name])
+		if err != nil {
+			return nil, err
+		}
+		at[parts[len(parts)-1]] = value
 	}
 	return out, nil
+}
+
+// fitting is a value for a param that is declared as another one, of the same
+// kind. Any value is a text where a text is declared: 007 is no number there.
+func fitting(name string, declared, value any) (any, error) {
+	want, got := kindOf(declared), kindOf(value)
+	if want == got || want == "nothing" {
+		return value, nil
+	}
+	if want == "text" {
+		return text(value), nil
+	}
+	return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0135", Msg: fmt.Sprintf("param %s is %s in lastro.yaml (%s), and %s is %s", name, want, text(declared), text(value), got),
+		Hint: fmt.Sprintf("write a value of that kind, such as -p %s=%s", name, text(declared))}
+}
+
+// kindOf names what kind of value a param is, as people say it.
+func kindOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return "text"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return "a number"
 }
 
 func deepCopy(m map[string]any) map[string]any {
@@ -589,6 +624,8 @@ func (w *Workshop) python(spec Spec, c *PlanCell) *Python {
 // forced says why a step runs even if it is cached; "" = it does not.
 func (p *planner) forced(s StepSpec) string {
 	switch {
+	case p.o.NoCache && p.o.Scope == Reproduction:
+		return "done again to be compared"
 	case p.o.NoCache:
 		return "the cache was not asked (--no-cache)"
 	case !s.Cache:

@@ -106,6 +106,9 @@ type Scope string
 // Shared is the scope of trusted runs.
 const Shared Scope = ""
 
+// Reproduction is the scope of runs that do an earlier one again, to compare.
+const Reproduction Scope = "reproduction"
+
 // Reads reports whether a run of this scope may use what a run of the other wrote.
 func (s Scope) Reads(other Scope) bool { return other == Shared || other == s }
 

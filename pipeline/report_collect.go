@@ -187,6 +187,9 @@ func inFile(what, file string, err error) error {
 	named := *e
 	at := lastro.Pos{File: file, Line: e.Pos.Line, Col: e.Pos.Col}
 	named.Pos = lastro.Pos{} // the place is one of the step's own files, none of the project's
+	if named.Hint == "" {
+		named.Hint = "look at what the step wrote there; docs/reference/reports.md and docs/steps/run.md say in which forms files are read"
+	}
 	named.ID, named.Msg = "L0306", fmt.Sprintf("%s %s: %s", what, at, e.Msg)
 	return &named
 }

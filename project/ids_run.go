@@ -55,6 +55,7 @@ var runIDs = map[string]string{
 	"L0311": "lastro/compare does not know the metric.",
 	"L0312": "The candidate and the champion could not be scored on the same rows; the message is the scorer's.",
 	"L0313": "What lastro/compare reads does not fit: the target column, or the rows.",
+	"L0314": "An output is a folder in which a file has a name with a line break, another control character, or bytes that are not UTF-8.",
 	"L0315": "This engine was silent for longer than its lease, so another one took its steps over. What it did after that was dropped: nothing is committed twice.",
 	"L0316": "The run has ended, so it cannot be cancelled.",
 	"L0317": "The run succeeded or goes on, so nothing of it can be tried again. lastro run --no-cache does all its work anew.",

@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
@@ -195,7 +197,7 @@ func (l *loader) path(t Text, what string) string {
 		l.unsupported(t.At, fmt.Sprintf("an address as %s", what), "name a file or folder of the project")
 	case strings.TrimSpace(p) == "":
 		l.report(t.At, "L0124", what+" is empty", "")
-	case strings.ContainsAny(p, "\x00\n\r\\"):
+	case strings.Contains(p, "\\") || strings.ContainsFunc(p, unicode.IsControl) || !utf8.ValidString(p):
 		l.report(t.At, "L0124", fmt.Sprintf("%s %q has characters that no path may have", what, p), "separate folders by /")
 	case path.IsAbs(p) || len(p) > 1 && p[1] == ':':
 		l.report(t.At, "L0124", fmt.Sprintf("%s %q is absolute", what, p), "paths are relative to the folder of lastro.yaml; copy or link the data into it")

@@ -127,16 +127,19 @@ type historyOfRunsRequest struct {
 	MaxResults *int64s  `json:"max_results"`
 }
 
+// mostOfRuns bounds an answer with the histories of several runs, in points.
+const mostOfRuns = 25_000
+
 // getHistoryOfRuns is how MLflow's pages asked before they could name an
 // interval: the first points of each run, by step.
 func (h *handler) getHistoryOfRuns(ctx context.Context, req historyOfRunsRequest) (any, error) {
-	most := mostPoints
+	most := mostOfRuns
 	if req.MaxResults != nil {
 		most = min(most, int(*req.MaxResults))
 	}
 	out := []metric{}
 	for _, id := range req.Runs {
-		points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, Limit: mostPoints})
+		points, err := h.Track.History(ctx, track.HistoryQuery{Run: id, Key: req.Key, Limit: mostOfRuns})
 		if err != nil {
 			return nil, err
 		}

@@ -197,14 +197,6 @@ func whole[T any](ctx context.Context, d *Database, query string, args []any, sc
 // marked is the text of so many arguments, for IN.
 func marked(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
-func anys[T any](list []T) []any {
-	out := make([]any, len(list))
-	for i, v := range list {
-		out[i] = v
-	}
-	return out
-}
-
 // millis is a column of milliseconds; NULL and 0 are the zero time.
 func millis(v sql.NullInt64) time.Time {
 	if !v.Valid || v.Int64 == 0 {

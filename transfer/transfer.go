@@ -47,17 +47,17 @@ type Source interface {
 
 // About is what a source says of itself.
 type About struct {
-	Where    string   // for people: a path, or an address without user and password
-	Software string   // such as "MLflow 3.17.2"; without a version where the source does not say
-	Left     []Left   // what is there that no transfer moves
-	Notes    []string // what to know before
+	Where    string   `json:"where"`           // for people: a path, or an address without user and password
+	Software string   `json:"software"`        // such as "MLflow 3.17.2"; without a version where the source does not say
+	Left     []Left   `json:"left,omitempty"`  // what is there that no transfer moves
+	Notes    []string `json:"notes,omitempty"` // what to know before
 }
 
 // Left is something that stays behind, with the reason.
 type Left struct {
-	Kind  string // such as "evaluation datasets"
-	Count int
-	Why   string
+	Kind  string `json:"kind"` // such as "evaluation datasets"
+	Count int    `json:"count"`
+	Why   string `json:"why"`
 }
 
 // Run is a tracked run and where its artifacts are.

@@ -174,7 +174,7 @@ func activeExperiment(ctx context.Context, tx *Tx, id string) (number int64, err
 
 // Start implements trace.Store.
 func (s Trace) Start(ctx context.Context, c trace.Caller, t trace.Trace) (trace.Trace, error) {
-	err := s.db.WriteSoon(ctx, func(tx *Tx) error {
+	err := s.db.WriteTogether(ctx, "trace:"+t.ID, func(tx *Tx) error {
 		experiment, err := activeExperiment(ctx, tx, t.ExperimentID)
 		if err != nil {
 			return err
@@ -246,15 +246,14 @@ func completeTrace(ctx context.Context, tx *Tx, experiment int64, had traceRow, 
 }
 
 func putTracePairs(ctx context.Context, tx *Tx, number, experiment int64, metadata, tags map[string]string) error {
+	var rows [][]any
 	for kind, m := range []map[string]string{pairMetadata: metadata, pairTag: tags} {
 		for _, p := range pairsOf(m) {
-			if _, err := tx.Exec(ctx, `INSERT INTO trace_pairs (trace, kind, key, experiment, value) VALUES (?, ?, ?, ?, ?)
-				ON CONFLICT (trace, kind, key) DO UPDATE SET value = excluded.value`, number, kind, p.key, experiment, p.value); err != nil {
-				return err
-			}
+			rows = append(rows, []any{number, kind, p.key, experiment, p.value})
 		}
 	}
-	return nil
+	return putRows(ctx, tx, `INSERT INTO trace_pairs (trace, kind, key, experiment, value) VALUES `,
+		` ON CONFLICT (trace, kind, key) DO UPDATE SET value = excluded.value`, rows)
 }
 
 // End implements trace.Store.

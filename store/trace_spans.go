@@ -13,14 +13,29 @@ import (
 )
 
 // AddSpans implements trace.Store. The batches are in the order of their ids.
+// Nothing is written before all of them are allowed.
 func (s Trace) AddSpans(ctx context.Context, c trace.Caller, experiment string, batches []trace.Batch) error {
-	return s.db.WriteSoon(ctx, func(tx *Tx) error {
+	return s.db.WriteTogether(ctx, "trace:"+batches[0].ID, func(tx *Tx) error {
 		number, err := activeExperiment(ctx, tx, experiment)
 		if err != nil {
 			return err
 		}
-		for _, b := range batches {
-			if err := addSpans(ctx, tx, c, number, b); err != nil {
+		had, known := make([]traceRow, len(batches)), make([]bool, len(batches))
+		for i, b := range batches {
+			if had[i], known[i], err = lockTrace(ctx, tx, b.ID); err == nil && known[i] {
+				err = c.MayWrite("trace", b.ID, had[i].origin)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for i, b := range batches {
+			if !known[i] {
+				if had[i], err = insertTrace(ctx, tx, number, traceOf(c, b)); err != nil {
+					return err
+				}
+			}
+			if err := addSpans(ctx, tx, had[i], known[i], b); err != nil {
 				return err
 			}
 		}
@@ -28,32 +43,19 @@ func (s Trace) AddSpans(ctx context.Context, c trace.Caller, experiment string, 
 	})
 }
 
-func addSpans(ctx context.Context, tx *Tx, c trace.Caller, experiment int64, b trace.Batch) error {
-	had, ok, err := lockTrace(ctx, tx, b.ID)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		had, err = insertTrace(ctx, tx, experiment, traceOf(c, b))
-	} else {
-		err = c.MayWrite("trace", b.ID, had.origin)
-	}
-	if err != nil {
-		return err
-	}
+// addSpans writes spans of a trace that was known before, or has just been made.
+func addSpans(ctx context.Context, tx *Tx, had traceRow, known bool, b trace.Batch) error {
 	n, err := tx.Exec(ctx, `INSERT INTO span_bodies (trace, hash, blob, bytes) VALUES (?, ?, ?, ?) ON CONFLICT (trace, hash) DO NOTHING`,
 		had.number, b.Body.Hash, string(b.Body.Blob), append([]byte{}, b.Body.Bytes...))
 	if err != nil || n == 0 {
 		return err // sent again: everything is there
 	}
-	for _, row := range b.Spans {
-		if err := putSpan(ctx, tx, had, row); err != nil {
-			return err
-		}
+	if err := putSpans(ctx, tx, had, b.Spans); err != nil {
+		return err
 	}
 	tags := maps.Clone(b.Facts.Tags)
 	delete(tags, trace.TagName) // has a column
-	if !ok {
+	if !known {
 		return putTracePairs(ctx, tx, had.number, had.experiment, user(b.Facts), tags)
 	}
 	if err := extendTrace(ctx, tx, had, b.Facts); err != nil {
@@ -86,28 +88,46 @@ func user(f trace.SpanFacts) map[string]string {
 	return map[string]string{trace.MetaUser: f.User}
 }
 
-func putSpan(ctx context.Context, tx *Tx, had traceRow, s trace.SpanRow) error {
-	var tokens any
-	if s.Usage != nil {
-		tokens = string(s.Usage)
+// putSpans writes or replaces spans.
+func putSpans(ctx context.Context, tx *Tx, had traceRow, spans []trace.SpanRow) error {
+	rows, values := make([][]any, 0, len(spans)), [][]any(nil)
+	for _, s := range spans {
+		var tokens any
+		if s.Usage != nil {
+			tokens = string(s.Usage)
+		}
+		rows = append(rows, append([]any{had.number, s.ID, had.experiment, s.Parent, s.Name, s.Type, string(s.Status), s.Start, s.End, orNull(s.Model), orNull(s.Provider), tokens},
+			costArgs(s.Cost)...))
+		for _, v := range s.Values {
+			values = append(values, []any{had.number, s.ID, v.Key, had.experiment, v.Value, flag(v.Whole)})
+		}
+		if had.spans {
+			if _, err := tx.Exec(ctx, `DELETE FROM span_values WHERE trace = ? AND span = ?`, had.number, s.ID); err != nil {
+				return err
+			}
+		}
 	}
-	args := append([]any{had.number, s.ID, had.experiment, s.Parent, s.Name, s.Type, string(s.Status), s.Start, s.End, orNull(s.Model), orNull(s.Provider), tokens}, costArgs(s.Cost)...)
-	if _, err := tx.Exec(ctx, `INSERT INTO spans (trace, id, experiment, parent, name, type, status, started, ended, model, provider, tokens, input_cost, output_cost, total_cost)
-		VALUES (`+marks(15)+`) ON CONFLICT (trace, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type, status = excluded.status,
+	if err := putRows(ctx, tx, `INSERT INTO spans (trace, id, experiment, parent, name, type, status, started, ended, model, provider, tokens, input_cost, output_cost, total_cost) VALUES `,
+		` ON CONFLICT (trace, id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type, status = excluded.status,
 			started = excluded.started, ended = excluded.ended, model = excluded.model, provider = excluded.provider, tokens = excluded.tokens,
-			input_cost = excluded.input_cost, output_cost = excluded.output_cost, total_cost = excluded.total_cost`, args...); err != nil {
+			input_cost = excluded.input_cost, output_cost = excluded.output_cost, total_cost = excluded.total_cost`, rows); err != nil {
 		return err
 	}
-	if had.spans {
-		if _, err := tx.Exec(ctx, `DELETE FROM span_values WHERE trace = ? AND span = ?`, had.number, s.ID); err != nil {
+	return putRows(ctx, tx, `INSERT INTO span_values (trace, span, key, experiment, value, whole) VALUES `, ` ON CONFLICT DO NOTHING`, values)
+}
+
+// putRows writes rows of one width in few statements.
+func putRows(ctx context.Context, tx *Tx, insert, after string, rows [][]any) error {
+	for len(rows) > 0 {
+		n := portion(len(rows))
+		args := make([]any, 0, n*len(rows[0]))
+		for _, r := range rows[:n] {
+			args = append(args, r...)
+		}
+		if _, err := tx.Exec(ctx, insert+rowsOf(n, "("+marks(len(rows[0]))+")")+after, args...); err != nil {
 			return err
 		}
-	}
-	for _, v := range s.Values {
-		if _, err := tx.Exec(ctx, `INSERT INTO span_values (trace, span, key, experiment, value, whole) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			had.number, s.ID, v.Key, had.experiment, v.Value, flag(v.Whole)); err != nil {
-			return err
-		}
+		rows = rows[n:]
 	}
 	return nil
 }

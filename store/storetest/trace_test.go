@@ -122,7 +122,7 @@ func testTraces(t *testing.T, db *store.DB) {
 		t.Fatal(err)
 	}
 	got, _ = s.Trace(ctx, "tr-1")
-	if got.State != trace.OK || *got.Request != `{"q": "ação"}` || *got.Response != `"42"` || *got.Session != "s1" || got.Tags["service.name"] != "shop" ||
+	if got.State != trace.OK || *got.Request != `{"q":"ação"}` || *got.Response != `"42"` || *got.Session != "s1" || got.Tags["service.name"] != "shop" ||
 		*got.Usage.Total != 7 || got.At.UnixNano() != base || *got.Took != 15*time.Millisecond {
 		t.Errorf("after its root span the trace is %+v (request %v)", got, *got.Request)
 	}
@@ -130,7 +130,7 @@ func testTraces(t *testing.T, db *store.DB) {
 	told, err := s.Start(ctx, person, trace.Trace{ID: "tr-1", ExperimentID: "0", State: trace.Failed, At: time.Unix(0, base), Took: &took, Finalized: true,
 		Metadata: map[string]string{trace.MetaUsage: `{"input_tokens": 30, "output_tokens": 40, "total_tokens": 70}`, "k": "v"}, Tags: map[string]string{trace.TagName: "answer"},
 		Assessments: []trace.Assessment{{Name: "good", Kind: trace.KindFeedback, Value: json.RawMessage("true")}}})
-	if err != nil || told.State != trace.Failed || *told.Name != "answer" || *told.Usage.Total != 70 || len(told.Assessments) != 1 || *told.Request != `{"q": "ação"}` {
+	if err != nil || told.State != trace.Failed || *told.Name != "answer" || *told.Usage.Total != 70 || len(told.Assessments) != 1 || *told.Request != `{"q":"ação"}` {
 		t.Fatalf("Start = %+v, %v", told, err)
 	}
 	late := trace.TraceSpans{ID: "tr-1", Spans: []trace.Span{span("03", "01", "late", 500, map[string]any{"mlflow.chat.tokenUsage": map[string]int{"input_tokens": 1}})}}

@@ -3,6 +3,7 @@
 package mlflow
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,48 @@ func serve[Req any](h *handler, f func(context.Context, Req) (any, error)) http.
 			h.fail(w, r, err)
 			return
 		}
+		if long, ok := answer.(stream); ok {
+			h.sendLong(w, r, long)
+			return
+		}
 		writeJSON(w, http.StatusOK, answer)
+	}
+}
+
+// stream is an answer that is written while it is made. What it writes is JSON.
+type stream func(w *bufio.Writer) error
+
+// beginning knows whether anything of an answer is out.
+type beginning struct {
+	w   http.ResponseWriter
+	yes bool
+}
+
+func (b *beginning) Write(p []byte) (int, error) {
+	if !b.yes {
+		b.yes = true
+		b.w.Header().Set("Content-Type", "application/json")
+	}
+	return b.w.Write(p)
+}
+
+func (h *handler) sendLong(w http.ResponseWriter, r *http.Request, long stream) {
+	begun := &beginning{w: w}
+	out := bufio.NewWriterSize(begun, 64<<10)
+	err := long(out)
+	switch {
+	case err != nil && !begun.yes:
+		h.fail(w, r, err)
+		return
+	case err == nil:
+		err = out.Flush()
+	}
+	if err != nil {
+		if h.Log != nil && r.Context().Err() == nil {
+			h.Log.ErrorContext(r.Context(), "answer not sent whole", "path", r.URL.Path, "err", err)
+		}
+		// The header is out: only a broken connection tells the client that this is not all.
+		panic(http.ErrAbortHandler)
 	}
 }
 

@@ -139,7 +139,7 @@ func isKnown(body string) string {
 	return ""
 }
 
-func (s *server) post(t *testing.T, method, path string, body any) map[string]any {
+func (s *server) mustCall(t *testing.T, method, path string, body any) map[string]any {
 	t.Helper()
 	var text bytes.Buffer
 	if err := json.NewEncoder(&text).Encode(body); err != nil {
@@ -176,22 +176,22 @@ func (s *server) writeGolden(t *testing.T, g golden) map[string]string {
 	const api = "/api/2.0/mlflow/"
 	ids := map[string]string{}
 	for _, e := range g.Content.Experiments {
-		ids["{exp:"+e.Name+"}"] = dig(s.post(t, "POST", api+"experiments/create", map[string]any{"name": e.Name, "tags": keyValuesOf(e.Tags)}), "experiment_id")
+		ids["{exp:"+e.Name+"}"] = dig(s.mustCall(t, "POST", api+"experiments/create", map[string]any{"name": e.Name, "tags": keyValuesOf(e.Tags)}), "experiment_id")
 	}
 	for _, name := range g.Content.Deleted {
-		s.post(t, "POST", api+"experiments/delete", map[string]any{"experiment_id": ids["{exp:"+name+"}"]})
+		s.mustCall(t, "POST", api+"experiments/delete", map[string]any{"experiment_id": ids["{exp:"+name+"}"]})
 	}
 	for i, r := range g.Content.Runs {
-		answer := s.post(t, "POST", api+"runs/create", map[string]any{"experiment_id": ids["{exp:"+r.Experiment+"}"], "run_name": r.Name, "user_id": r.User, "start_time": r.Start, "tags": keyValuesOf(r.Tags)})
+		answer := s.mustCall(t, "POST", api+"runs/create", map[string]any{"experiment_id": ids["{exp:"+r.Experiment+"}"], "run_name": r.Name, "user_id": r.User, "start_time": r.Start, "tags": keyValuesOf(r.Tags)})
 		id := dig(answer, "run", "info", "run_id")
 		ids[fmt.Sprintf("{run:%d}", i)] = id
 		var metrics []map[string]any
 		for k, v := range r.Metrics {
 			metrics = append(metrics, map[string]any{"key": k, "value": v, "timestamp": r.Start, "step": 0})
 		}
-		s.post(t, "POST", api+"runs/log-batch", map[string]any{"run_id": id, "metrics": metrics, "params": keyValuesOf(r.Params)})
+		s.mustCall(t, "POST", api+"runs/log-batch", map[string]any{"run_id": id, "metrics": metrics, "params": keyValuesOf(r.Params)})
 		for _, d := range r.Datasets {
-			s.post(t, "POST", api+"runs/log-inputs", map[string]any{"run_id": id, "datasets": []any{map[string]any{
+			s.mustCall(t, "POST", api+"runs/log-inputs", map[string]any{"run_id": id, "datasets": []any{map[string]any{
 				"dataset": map[string]string{"name": d.Name, "digest": d.Digest, "source_type": "local", "source": "{}"},
 				"tags":    []map[string]string{{"key": "mlflow.data.context", "value": d.Context}}}}})
 		}
@@ -200,33 +200,33 @@ func (s *server) writeGolden(t *testing.T, g golden) map[string]string {
 			if r.End != nil {
 				update["end_time"] = *r.End
 			}
-			s.post(t, "POST", api+"runs/update", update)
+			s.mustCall(t, "POST", api+"runs/update", update)
 		}
 		if i < 30 {
-			s.post(t, "PUT", "/api/2.0/mlflow-artifacts/artifacts/"+ids["{exp:"+r.Experiment+"}"]+"/"+id+"/artifacts/model/MLmodel", "flavors: {}")
+			s.mustCall(t, "PUT", "/api/2.0/mlflow-artifacts/artifacts/"+ids["{exp:"+r.Experiment+"}"]+"/"+id+"/artifacts/model/MLmodel", "flavors: {}")
 		}
 		if r.Deleted {
-			s.post(t, "POST", api+"runs/delete", map[string]any{"run_id": id})
+			s.mustCall(t, "POST", api+"runs/delete", map[string]any{"run_id": id})
 		}
 	}
 	for _, m := range g.Content.Models {
-		s.post(t, "POST", api+"registered-models/create", map[string]any{"name": m.Name, "tags": keyValuesOf(m.Tags)})
+		s.mustCall(t, "POST", api+"registered-models/create", map[string]any{"name": m.Name, "tags": keyValuesOf(m.Tags)})
 		for _, v := range m.Versions {
 			run := ids[fmt.Sprintf("{run:%d}", v.Run)]
-			s.post(t, "POST", api+"model-versions/create", map[string]any{"name": m.Name, "source": "runs:/" + run + "/model", "run_id": run, "tags": keyValuesOf(v.Tags)})
+			s.mustCall(t, "POST", api+"model-versions/create", map[string]any{"name": m.Name, "source": "runs:/" + run + "/model", "run_id": run, "tags": keyValuesOf(v.Tags)})
 		}
 	}
 	for i, m := range g.Content.LoggedModels {
 		run := ids[fmt.Sprintf("{run:%d}", m.Run)]
-		id := dig(s.post(t, "POST", api+"logged-models", map[string]any{"experiment_id": ids["{exp:"+m.Experiment+"}"], "name": m.Name, "model_type": m.Type,
+		id := dig(s.mustCall(t, "POST", api+"logged-models", map[string]any{"experiment_id": ids["{exp:"+m.Experiment+"}"], "name": m.Name, "model_type": m.Type,
 			"source_run_id": run, "params": keyValuesOf(m.Params), "tags": keyValuesOf(m.Tags)}), "model", "info", "model_id")
 		ids[fmt.Sprintf("{logged:%d}", i)] = id
 		for _, x := range m.Metrics {
 			x["run_id"], x["model_id"], x["timestamp"] = run, id, 1_700_000_000_000
-			s.post(t, "POST", api+"runs/log-metric", x)
+			s.mustCall(t, "POST", api+"runs/log-metric", x)
 		}
 		if m.Ready {
-			s.post(t, "PATCH", api+"logged-models/"+id, map[string]any{"model_id": id, "status": "LOGGED_MODEL_READY"})
+			s.mustCall(t, "PATCH", api+"logged-models/"+id, map[string]any{"model_id": id, "status": "LOGGED_MODEL_READY"})
 		}
 	}
 	return ids

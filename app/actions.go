@@ -28,6 +28,8 @@ type server struct {
 	url   string
 	queue chan followed
 
+	keepAll bool // nothing is removed by itself
+
 	// The run of one cause is started at a time, and of one of git.
 	starting, startingGit sync.Mutex
 

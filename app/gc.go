@@ -24,6 +24,7 @@ import (
 const (
 	DefaultKeepRuns = 20
 	DefaultKeepDays = 30
+	DefaultKeepLogs = 90
 	DefaultGrace    = 6 * time.Hour
 	DefaultDeleted  = 30 * 24 * time.Hour
 )
@@ -40,6 +41,8 @@ const leastGrace = 2 * blob.Fresh
 type CollectOptions struct {
 	KeepRuns int // the newest of each project
 	KeepDays int // and those that began within so many days
+	// KeepLogs is how many days what was printed in other runs stays; 0 = for ever.
+	KeepLogs int
 	// Deleted is how long what was deleted of tracking can be restored; then it is removed for good. Negative: for ever.
 	Deleted time.Duration
 	Grace   time.Duration // and content that was used so recently
@@ -52,6 +55,7 @@ type Collected struct {
 	RunsKept  int   `json:"runs_kept"`
 	RunsLetGo int   `json:"runs_let_go"` // their outputs are no longer kept
 	Work      int64 `json:"work"`        // bytes of folders that killed commands left behind
+	Logs      int64 `json:"logs"`        // bytes of what the steps of old runs printed
 	// Purged are deleted tracked runs, logged models and experiments, which can no longer be restored.
 	Purged track.Purged `json:"purged"`
 	DryRun bool         `json:"dry_run"`
@@ -77,14 +81,15 @@ func (h *House) Collect(ctx context.Context, o CollectOptions) (Collected, error
 		}
 	}
 	content := store.NewBlobs(h.DB)
+	var kept, rest []int64
 	before := h.Clock.Now().Add(-o.Grace)
 	roots := func(fn func(blob.Root) error) error {
 		keep := store.Retention{Runs: o.KeepRuns}
 		if o.KeepDays > 0 {
 			keep.Since = h.Clock.Now().AddDate(0, 0, -o.KeepDays)
 		}
-		kept, rest, err := content.RunsFor(ctx, keep)
-		if err != nil {
+		var err error
+		if kept, rest, err = content.RunsFor(ctx, keep); err != nil {
 			return err
 		}
 		out.RunsKept, out.RunsLetGo = len(kept), len(rest)
@@ -100,6 +105,9 @@ func (h *House) Collect(ctx context.Context, o CollectOptions) (Collected, error
 		return out, err
 	}
 	out.Work, err = h.sweepWork(before, o.DryRun)
+	if err == nil && o.KeepLogs > 0 {
+		out.Logs, err = h.sweepLogs(ctx, kept, rest, h.Clock.Now().AddDate(0, 0, -o.KeepLogs), o.DryRun)
+	}
 	if err == nil && !o.DryRun && !h.beside { // a server does it itself, and knows what it is using
 		err = h.tidyCache(ctx, h.Clock.Now())
 	}

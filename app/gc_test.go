@@ -3,8 +3,10 @@
 package app
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,5 +74,54 @@ func TestCollectSweeps(t *testing.T) {
 	left, err := os.ReadDir(h.Paths.Work())
 	if err != nil || len(left) != 2 || left[0].Name() != "7" || left[1].Name() != "with-2" {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestCollectLogs: logs of old runs go, but for those of work that a kept run
+// shows; a server does it once a day.
+func TestCollectLogs(t *testing.T) {
+	f := newFolder(t, smallProject)
+	h := f.open()
+	for i := range 3 {
+		if _, err := h.Run(t.Context(), RunRequest{Actor: "user:ana", NoCache: i == 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-100 * 24 * time.Hour)
+	for _, run := range []string{"1", "2"} { // 3 took all from 2
+		err := filepath.WalkDir(filepath.Join(h.Paths.Logs(), run), func(p string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(p), "more.log"), make([]byte, 1000), 0o600), os.Chtimes(filepath.Join(filepath.Dir(p), "more.log"), long, long), os.Chtimes(p, long, long))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Chtimes(filepath.Join(h.Paths.Logs(), run), long, long)
+	}
+	logs := func() (names []string) {
+		left, err := os.ReadDir(h.Paths.Logs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range left {
+			if e.IsDir() {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	o := CollectOptions{KeepRuns: 1, KeepLogs: 90, Grace: DefaultGrace, Deleted: -1}
+	c, err := h.Collect(t.Context(), o)
+	if err != nil || c.Logs < 1000 || slices.Contains(logs(), "1") || !slices.Contains(logs(), "2") {
+		t.Errorf("%+v, %v; left %v", c, err, logs())
+	}
+	s := newServer(h, "")
+	for range 2 {
+		if err := s.collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(filepath.Join(h.Paths.State, "gc.last"))
+	if err != nil || time.Since(info.ModTime()) > time.Minute {
+		t.Errorf("when it was done last: %v, %v", info, err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 // loops are the server's long-running parts; each returns when ctx ends.
 func (s *server) loops() []func(context.Context) error {
-	return append([]func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.webhookLoop, s.settleLoop, s.resume}, s.triggerLoops()...)
+	return append([]func(context.Context) error{s.runLoop, s.rolloutLoop, s.watchLoop, s.compactLoop, s.webhookLoop, s.settleLoop, s.collectLoop, s.resume}, s.triggerLoops()...)
 }
 
 // every calls f now and then after each period; a failure is logged once until

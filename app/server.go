@@ -30,6 +30,7 @@ type UpOptions struct {
 	AuthNone bool   // everybody is the local user; on loopback only
 	Watching Watching
 	Hosts    []string // names under which the server is called besides localhost, such as that of a proxy
+	KeepAll  bool     // what nobody needs is removed only when somebody calls lastro gc
 	// Ready is called once with the addresses that people and programs use.
 	Ready func(Address)
 }
@@ -52,6 +53,7 @@ func (h *House) Up(ctx context.Context, o UpOptions) error {
 	defer l.Close()
 	s := newServer(h, "http://"+l.Addr().String())
 	h.submit, h.start, h.watching = s.submit, s.start, o.Watching
+	s.keepAll = o.KeepAll
 	handler, err := s.handler(l, o)
 	if err != nil {
 		return err

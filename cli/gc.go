@@ -18,6 +18,7 @@ import (
 type gcCmd struct {
 	KeepRuns int           `default:"20" placeholder:"N" help:"Keep the outputs of the newest N runs (${default})."`
 	KeepDays int           `default:"30" placeholder:"D" help:"Keep those of runs that began within D days, too (${default})."`
+	KeepLogs int           `default:"90" placeholder:"D" help:"Keep what the steps of other runs printed for D days (${default}; 0: for ever)."`
 	Grace    time.Duration `default:"6h" placeholder:"TIME" help:"Keep what was used within this time, too (${default})."`
 	Deleted  string        `name:"deleted-for" default:"30d" placeholder:"TIME" help:"Remove deleted tracked runs, logged models and experiments for good when they were deleted so long ago (${default}; never: keep them)."`
 	DryRun   bool          `help:"Only say what would be removed."`
@@ -28,7 +29,7 @@ type gcCmd struct {
 func (*gcCmd) Help() string {
 	return `Always kept: registered versions, the data and code they were made from, releases,
 decisions' evidence, tracked artifacts, runs that have not ended, pinned runs. Runs stay in the history; a step whose outputs are
-gone runs again when it is needed. It may run beside a server.
+gone runs again when it is needed. It may run beside a server, which does the same once a day (lastro up --gc never: only by hand).
 
 Examples:
   lastro gc --dry-run                     how much would be freed
@@ -38,8 +39,8 @@ Examples:
 }
 
 func (c *gcCmd) Run(env *Env) error {
-	if c.KeepRuns < 0 || c.KeepDays < 0 || c.Grace < 0 {
-		return &lastro.Error{Code: lastro.EInvalid, ID: "L0435", Msg: "--keep-runs, --keep-days and --grace cannot be negative", Hint: "0 keeps no run for that reason"}
+	if c.KeepRuns < 0 || c.KeepDays < 0 || c.KeepLogs < 0 || c.Grace < 0 {
+		return &lastro.Error{Code: lastro.EInvalid, ID: "L0435", Msg: "--keep-runs, --keep-days, --keep-logs and --grace cannot be negative", Hint: "0 keeps no run for that reason"}
 	}
 	deleted, err := c.deletedFor()
 	if err != nil {
@@ -49,7 +50,7 @@ func (c *gcCmd) Run(env *Env) error {
 		if c.Pin != 0 || c.Unpin != 0 {
 			return c.pin(env, h)
 		}
-		done, err := h.Collect(env.Ctx, app.CollectOptions{KeepRuns: c.KeepRuns, KeepDays: c.KeepDays, Grace: c.Grace, Deleted: deleted, DryRun: c.DryRun})
+		done, err := h.Collect(env.Ctx, app.CollectOptions{KeepRuns: c.KeepRuns, KeepDays: c.KeepDays, KeepLogs: c.KeepLogs, Grace: c.Grace, Deleted: deleted, DryRun: c.DryRun})
 		if err != nil {
 			return err
 		}
@@ -84,6 +85,9 @@ func (c *gcCmd) say(env *Env, done app.Collected) {
 	}
 	env.say("%s %s of %s: %s %s", freed, bytesText(done.Freed+done.Leftovers+done.Work), bytesText(done.Bytes+done.Leftovers+done.Work), count(done.Removed, "content"), of)
 	env.say("  outputs of %s are kept, those of %s are not", count(done.RunsKept, "run"), count(done.RunsLetGo, "older run"))
+	if done.Logs > 0 {
+		env.say("  %s of logs %s", bytesText(done.Logs), of)
+	}
 	if p := done.Purged; p != (track.Purged{}) {
 		env.say("  %s: %s, %s and %s that were deleted %s ago or earlier", map[bool]string{false: "removed for good", true: "to remove for good"}[done.DryRun],
 			count(p.Runs, "tracked run"), count(p.LoggedModels, "logged model"), count(p.Experiments, "experiment"), c.Deleted)

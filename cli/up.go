@@ -22,6 +22,7 @@ type upCmd struct {
 	Repository string        `placeholder:"URL" help:"Repository whose pushes start runs (on: in lastro.yaml); default: the one that holds the project."`
 	Poll       time.Duration `placeholder:"DURATION" help:"How often the repository is looked at; default: 2s on this machine, 1m elsewhere."`
 	Outbound   []string      `name:"outbound-allow" placeholder:"NETWORK" help:"Network that webhooks may call although it is not public, such as 10.1.0.0/16."`
+	GC         string        `name:"gc" enum:"daily,never" default:"daily" help:"Remove what nobody needs as lastro gc does, once a day (${default}), or never."`
 	SecretKey  string        `placeholder:"FILE" env:"LASTRO_AGE_KEY_FILE" help:"age key that opens secrets; default: secrets.key in the state directory."`
 }
 
@@ -65,7 +66,7 @@ func (c *upCmd) Run(env *Env) error {
 	}
 	app.Version = Version
 	return env.with(app.OpenOptions{Project: p, Paths: paths, Command: "up", Endpoints: c.Endpoints, SecretKey: c.SecretKey, OutboundAllow: c.Outbound, Log: env.log(slog.LevelInfo)}, func(h *app.House) error {
-		return h.Up(drained(env, h), app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Watching: watch, Hosts: c.Host, Ready: func(a app.Address) { c.ready(env, a) }})
+		return h.Up(drained(env, h), app.UpOptions{Listen: c.Listen, AuthNone: c.Auth == "none", Watching: watch, Hosts: c.Host, KeepAll: c.GC == "never", Ready: func(a app.Address) { c.ready(env, a) }})
 	})
 }
 

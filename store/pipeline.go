@@ -198,6 +198,27 @@ func (p *Pipeline) Chosen(ctx context.Context, run int64, step string) (pipeline
 	return p.one(ctx, `WHERE run = ? AND step = ? AND selected = 1 AND state IN ('succeeded', 'cached') ORDER BY attempt DESC LIMIT 1`, run, step)
 }
 
+// SourcesOf returns the runs that did the work of which these runs took results
+// from the cache.
+func (p *Pipeline) SourcesOf(ctx context.Context, runs []int64) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	for chunk := range slices.Chunk(runs, hitsAtOnce) {
+		args := make([]any, len(chunk))
+		for i, run := range chunk {
+			args[i] = run
+		}
+		rows, err := p.db.Query(ctx, `SELECT DISTINCT cached_from FROM step_runs WHERE cached_from <> 0 AND run IN (`+holes(len(chunk))+`)`, args...)
+		found, err := collect(rows, err, func(r *sql.Rows) (run int64, err error) { err = r.Scan(&run); return run, err })
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range found {
+			out[run] = true
+		}
+	}
+	return out, nil
+}
+
 // Running reports whether an attempt at a step or cell of a run is at work.
 func (p *Pipeline) Running(ctx context.Context, run int64, step string, cell, attempt int) (bool, error) {
 	_, ok, err := p.one(ctx, `WHERE run = ? AND step = ? AND cell = ? AND attempt = ? AND state = 'running' LIMIT 1`, run, step, cell, attempt)

@@ -96,15 +96,18 @@ func (h *House) makeExperiment(ctx context.Context) error {
 // returns the newest metrics of that.
 func (t tracking) End(ctx context.Context, j *pipeline.Job, state pipeline.State, found map[string]float64) (map[string]float64, error) {
 	t.h.maskers.Delete(trackerOf(j))
-	if _, silent := t.h.silent.LoadAndDelete(trackerOf(j)); silent && !hasMetrics(found) {
-		return nil, nil
+	if _, silent := t.h.silent.LoadAndDelete(trackerOf(j)); silent {
+		if state != pipeline.Succeeded {
+			return nil, nil
+		}
+		return nil, t.keepFiles(ctx, j, nil, found)
 	}
 	if state != pipeline.Succeeded {
-		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, track.Failed); err != nil {
+		if err := t.h.Track.EndRunsOf(ctx, lastro.System("engine"), originOf(j), track.Failed); err != nil {
 			return nil, err
 		}
 	}
-	runs, err := t.h.Track.RunsOf(ctx, runName(j), j.Step.Name)
+	runs, err := t.h.Track.RunsBy(ctx, originOf(j))
 	if err != nil {
 		return nil, err
 	}

@@ -29,11 +29,16 @@ func hasMetrics(facts map[string]float64) bool {
 	return false
 }
 
+// originOf is what tracking knows of a job.
+func originOf(j *pipeline.Job) track.Origin {
+	return track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}
+}
+
 // ofAttempt reports whether a tracked run was made by this attempt at its step.
 // Those of before attempts were marked have no number and count.
 func ofAttempt(r track.Run, j *pipeline.Job) bool {
 	n := r.Tags[track.TagAttempt]
-	return r.Origin.Cell == cellName(j) && (n == "" || n == strconv.Itoa(j.Attempt))
+	return n == "" || n == strconv.Itoa(j.Attempt)
 }
 
 // keepFiles writes the metrics that a step's files hold, and the params that it
@@ -44,7 +49,7 @@ func (t tracking) keepFiles(ctx context.Context, j *pipeline.Job, runs []track.R
 	if !hasMetrics(found) {
 		return nil
 	}
-	c := track.Caller{By: lastro.System("engine"), Origin: track.Origin{Run: runName(j), Step: j.Step.Name, Cell: cellName(j)}, Attempt: j.Attempt}
+	c := track.Caller{By: lastro.System("engine"), Origin: originOf(j), Attempt: j.Attempt}
 	made := false
 	r, ok := mainRun(runs, j)
 	if !ok {
@@ -148,9 +153,9 @@ func flatten(into map[string]string, prefix string, values map[string]any) {
 // trackedRunOf is the tracked run of a step or cell that ended well, "" when it
 // tracked nothing.
 func (h *House) trackedRunOf(ctx context.Context, run, step, cell string) (id string, err error) {
-	runs, err := h.Track.RunsOf(ctx, run, step)
+	runs, err := h.Track.RunsBy(ctx, track.Origin{Run: run, Step: step, Cell: cell})
 	for _, r := range runs { // oldest first
-		if r.Origin.Cell == cell && r.State == track.Active && r.Status == track.Finished && r.Tags["mlflow.parentRunId"] == "" {
+		if r.State == track.Active && r.Status == track.Finished && r.Tags["mlflow.parentRunId"] == "" {
 			id = r.ID
 		}
 	}

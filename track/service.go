@@ -290,15 +290,19 @@ func (s *Service) UpdateRun(ctx context.Context, c Caller, id string, change Run
 	})
 }
 
+// RunsBy lists the tracked runs that one step and cell of a pipeline run
+// created, oldest first; those of all its attempts.
+func (s *Service) RunsBy(ctx context.Context, o Origin) ([]Run, error) { return s.store.RunsBy(ctx, o) }
+
 // EndRunsOf ends the tracked runs that one step and cell left running, when it
 // has ended itself: a script that was killed cannot say so.
 func (s *Service) EndRunsOf(ctx context.Context, by lastro.Actor, o Origin, status Status) error {
-	runs, err := s.store.RunsOf(ctx, o.Run, o.Step)
+	runs, err := s.store.RunsBy(ctx, o)
 	if err != nil {
 		return err
 	}
 	for _, r := range runs {
-		if r.Origin != o || r.Status.Terminal() {
+		if r.Status.Terminal() {
 			continue
 		}
 		if _, err := s.UpdateRun(ctx, Caller{By: by}, r.ID, RunChange{Status: status}); err != nil {

@@ -39,6 +39,8 @@ type Store interface {
 	Activity(ctx context.Context, experiments []string) (map[string]Activity, error)
 	// RunsOf lists the tracked runs that a step of a pipeline run created, oldest first; step "" means every step.
 	RunsOf(ctx context.Context, run, step string) ([]Run, error)
+	// RunsBy lists the tracked runs that one step and cell of a pipeline run created, oldest first.
+	RunsBy(ctx context.Context, o Origin) ([]Run, error)
 
 	// Log writes a batch in one transaction, or nothing. may, unless nil, gets ID, State and Origin of the run and can refuse. A
 	// param that exists with another value is lastro.EInvalid. A value of the tag TagRunName is the run's new name.

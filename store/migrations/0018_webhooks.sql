@@ -34,5 +34,9 @@ CREATE TABLE webhook_cursor (
 );
 INSERT INTO webhook_cursor (id, seq) SELECT 1, COALESCE(MAX(seq), 0) FROM events;
 
+-- A matrix of thousands of cells asks for the tracked runs of one.
+DROP INDEX tracked_runs_origin;
+CREATE INDEX tracked_runs_origin ON tracked_runs (origin_run, origin_step, origin_cell) WHERE origin_run <> '';
+
 -- Where the run of a version can be looked at, as its client says.
 ALTER TABLE model_versions ADD COLUMN run_link TEXT NOT NULL DEFAULT '';

@@ -29,6 +29,10 @@ $(TESTPY)/.complete:
 	@mkdir -p $(CACHE)/tools && ln -sf $(TESTPY)/bin/uv $(CACHE)/tools/uv && touch $@
 
 python: setup $(TESTPY)/.complete
+	@tools/clients.sh $(TESTPY)/bin/python >/dev/null
+
+clients: python ## MLflow's clients of every version on both databases, with PyTorch Lightning (800 MB, once)
+	LASTRO_CLIENTS=long LASTRO_CLIENTS_PACKAGES=$$(tools/clients.sh $(TESTPY)/bin/python long)/long tools/with-postgres.sh go test -timeout 60m -count 1 -v -run TestClients ./api/mlflow
 
 demo: build python ## the whole loop on two real projects (the first time: 12 minutes on 2 cores)
 	@LASTRO=$(CURDIR)/bin/lastro $(TESTPY)/bin/python demo/demo.py $(DEMO)
@@ -62,4 +66,4 @@ schema: ## rewrite schema/lastro.schema.json from the Go types
 clean: ## remove what make made here
 	rm -rf bin build
 
-.PHONY: help setup build python demo test torture lint bench schema clean
+.PHONY: help setup build python clients demo test torture lint bench schema clean

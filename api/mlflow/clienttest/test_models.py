@@ -68,7 +68,7 @@ def test_register_model(client, experiment, name, fitted):
     assert got.status == "READY" and own(got.tags) == {"why": "test"}
     assert int(mlflow.register_model(info.model_uri, name).version) == 2
     refused("RESOURCE_DOES_NOT_EXIST", mlflow.sklearn.load_model, f"models:/{name}/9")
-    refused("RESOURCE_DOES_NOT_EXIST", client.get_model_version_by_alias, name, "none")
+    refused("INVALID_PARAMETER_VALUE", client.get_model_version_by_alias, name, "none")
 
 
 @since(3)

@@ -9,7 +9,7 @@ from conftest import since
 def test_prompts(client, name):
     home = mlflow.genai if hasattr(mlflow, "genai") else mlflow
     first = home.register_prompt(name=name, template="Say {{word}}.", commit_message="one", tags={"k": "v"})
-    assert first.version == 1
+    assert int(first.version) == 1
     home.register_prompt(name=name, template="Shout {{word}}!", commit_message="two")
     home.set_prompt_alias(name, "loud", 2)
     assert home.load_prompt(f"prompts:/{name}/1").template == "Say {{word}}."

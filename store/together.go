@@ -45,7 +45,7 @@ var runSeed = maphash.MakeSeed()
 // WriteTogether is WriteSoon in one transaction with other callers'. fn must
 // change nothing before it refuses, with a *lastro.Error; then the others are
 // kept. With any other error each is tried alone, so only fn's own fails. run is
-// the id of the tracked run that fn writes: transactions lock runs in the order
+// the id of the tracked run that fn writes, "" for one that it makes: transactions lock runs in the order
 // of their ids, and what is written to the same run is written one after the other.
 func (db *DB) WriteTogether(ctx context.Context, run string, fn func(*Tx) error, events ...lastro.Event) error {
 	if err := ctx.Err(); err != nil {
@@ -114,10 +114,13 @@ func (g *committer) write(batch []*job) {
 	}
 }
 
+// idsOf are the runs that a transaction writes, without those that it makes.
 func idsOf(batch []*job) []string {
-	out := make([]string, len(batch))
-	for i, j := range batch {
-		out[i] = j.run
+	out := make([]string, 0, len(batch))
+	for _, j := range batch {
+		if j.run != "" {
+			out = append(out, j.run)
+		}
 	}
 	return out
 }

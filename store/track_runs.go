@@ -38,7 +38,7 @@ func (s Track) CreateRun(ctx context.Context, r track.Run, events ...lastro.Even
 	if err != nil {
 		return err
 	}
-	return s.db.WriteTogether(ctx, r.ID, func(tx *Tx) error { return createRun(ctx, tx, r, list, keys) }, events...)
+	return s.db.WriteTogether(ctx, "", func(tx *Tx) error { return createRun(ctx, tx, r, list, keys) }, events...)
 }
 
 func createRun(ctx context.Context, tx *Tx, r track.Run, tags pairs, keys map[string]int64) error {

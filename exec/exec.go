@@ -126,7 +126,7 @@ type Exit struct {
 	Ended   time.Time     `json:"ended"`            // UTC, as is Started
 	UserCPU time.Duration `json:"user_cpu_ns"`      // of the program and the children it waited for
 	SysCPU  time.Duration `json:"sys_cpu_ns"`       // of the same
-	MaxRSS  int64         `json:"max_rss_bytes"`    // largest resident set of one of them, in bytes; under Limits.Memory the peak of all together, when the executor can tell
+	MaxRSS  int64         `json:"max_rss_bytes"`    // largest resident set of one of them, in bytes; under Limits.Memory the peak of all together, when the executor can tell; 0 = not known, as of a program that was over in no time
 
 	// Isolation says what kept the task apart, and what kept it to its limits:
 	// "bubblewrap", "landlock", "mounts", "namespaces" (of the network only) or

@@ -141,3 +141,26 @@ func TestOwnGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestPeak: what a program used is its own, and not what its supervisor had.
+func TestPeak(t *testing.T) {
+	h := newHouse(t)
+	e := open(t, options(t.TempDir()))
+	for id, c := range map[string]struct {
+		script      string
+		least, most int64
+	}{
+		"tiny":  {"true", 0, 0},
+		"small": {"sleep 0.3", 1 << 20, 12 << 20}, // bash, then sleep in its place
+		"large": {"x=$(head -c 100000000 /dev/zero | tr '\\0' x); sleep 0.2; true", 100_000_000, 1 << 30},
+	} {
+		exit, log := h.run(t, e, h.task(id, c.script, exec.Sandbox{}))
+		most := c.most
+		if id == "tiny" {
+			most = 12 << 20 // on a busy machine it lives long enough to be seen
+		}
+		if !exit.OK() || exit.MaxRSS < c.least || exit.MaxRSS > most {
+			t.Errorf("%s: %d bytes, %+v\n%s", id, exit.MaxRSS, exit, log)
+		}
+	}
+}

@@ -42,7 +42,9 @@ type task struct {
 	ended   time.Time
 	closing bool // its end is being written
 
-	timeout, grace, drain *time.Timer
+	inherited, seen int64 // KiB: the supervisor's peak when the task began, and what was seen of its first process
+
+	timeout, grace, drain, look *time.Timer
 
 	exit   exec.Exit
 	failed error // it was never started, through no fault of its program
@@ -146,6 +148,8 @@ func openLog(path string) (*os.File, error) {
 // was asked to end while it was being started is asked now.
 func (s *supervisor) adopt(ctx context.Context, t *task, pid int, timeout time.Duration) {
 	t.first.PID = pid
+	t.inherited = ownPeak()
+	s.watchPeak(t, firstPeak)
 	if err := s.records.add(record{ID: t.id, First: &t.first}); err != nil {
 		s.log.WarnContext(ctx, "process id not recorded", "task", t.id, "err", err)
 	}
@@ -198,6 +202,7 @@ func (s *supervisor) signal(t *task, sig syscall.Signal) {
 // reaped notes that the first process of the task was reaped; s.mu is held.
 func (s *supervisor) reaped(t *task, status syscall.WaitStatus, usage syscall.Rusage) {
 	t.over, t.status, t.ended = true, status, time.Now()
+	stopTimer(&t.look)
 	t.alsoUsed(usage) // a sandbox's init may have been reaped before
 	stopTimer(&t.timeout)
 	t.kill = t.kill || t.why == "" // who ends by itself leaves nobody behind; who was asked to end has the grace time for all
@@ -285,7 +290,7 @@ func (t *task) result() exec.Exit {
 	}
 	e.UserCPU = time.Duration(t.usage.Utime.Nano())
 	e.SysCPU = time.Duration(t.usage.Stime.Nano())
-	e.MaxRSS = t.usage.Maxrss * 1024 // Linux counts in KiB
+	e.MaxRSS = t.maxRSS()
 	if peak := t.cell.group.peak(); peak > 0 {
 		e.MaxRSS = peak
 	}
@@ -305,6 +310,7 @@ func (s *supervisor) finish(t *task, e exec.Exit) {
 	stopTimer(&t.timeout)
 	stopTimer(&t.grace)
 	stopTimer(&t.drain)
+	stopTimer(&t.look)
 	e.Isolation = t.cell.String()
 	if len(t.awaits) == 0 {
 		s.conclude(t, e)

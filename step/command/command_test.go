@@ -163,8 +163,8 @@ func TestCommand(t *testing.T) {
 	if d := steps["argv"].Outputs[0].Digest; d != lastro.DigestOf([]byte("--depth=6")) {
 		t.Errorf("argv step printed something else: %s", d)
 	}
-	if steps["evaluate"].Facts["metrics.auc"] != 0.7 || steps["train"].MaxRSSBytes == 0 {
-		t.Errorf("facts %v, rss %d", steps["evaluate"].Facts, steps["train"].MaxRSSBytes)
+	if steps["evaluate"].Facts["metrics.auc"] != 0.7 || steps["train"].CPUSeconds == 0 {
+		t.Errorf("facts %v, %v s", steps["evaluate"].Facts, steps["train"].CPUSeconds)
 	}
 	dest := filepath.Join(t.TempDir(), "env")
 	if err := h.o.Blobs.Materialise(t.Context(), steps["argv"].Outputs[1].Digest, dest); err != nil {

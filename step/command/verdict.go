@@ -35,7 +35,10 @@ func verdict(j *pipeline.Job, e exec.Exit) error {
 	case exec.Signal:
 		err.Msg = fmt.Sprintf("killed by signal %d (%s)", e.Signal, syscall.Signal(e.Signal))
 		if syscall.Signal(e.Signal) == syscall.SIGKILL {
-			err.Hint = fmt.Sprintf("most often the machine ran out of memory; the step had used %d MiB", e.MaxRSS>>20)
+			err.Hint = "most often the machine ran out of memory"
+			if e.MaxRSS > 0 {
+				err.Hint += fmt.Sprintf("; the step had used %d MiB", e.MaxRSS>>20)
+			}
 		}
 	case exec.Timeout:
 		limit := j.Step.Timeout

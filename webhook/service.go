@@ -5,6 +5,7 @@ package webhook
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,6 +62,9 @@ func (s *Service) complete(ctx context.Context, w *Webhook, secret string) (err 
 		return err
 	}
 	if err := s.caller.Check(w.URL); err != nil {
+		if e, ok := errors.AsType[*lastro.Error](err); ok && e.Code == lastro.EDenied { // who asks may do it, the URL may not be
+			e.Code = lastro.EInvalid
+		}
 		return err
 	}
 	if len(w.Description) > maxDescription || strings.ContainsRune(w.Description, 0) {

@@ -36,20 +36,26 @@ func parseFilter(filter string) ([]comparison, error) {
 		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0704", Msg: fmt.Sprintf("the filter %.200q is not text: it has bytes that are no UTF-8, or zeros", filter), Hint: "send it as UTF-8"}
 	}
 	var out []comparison
+	values := 0
 	for p.ands(); p.rest != ""; p.ands() {
 		c, err := p.comparison()
 		if err != nil {
 			return nil, err
 		}
-		if out = append(out, c); len(out) > mostComparisons {
-			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0704", Msg: fmt.Sprintf("the filter has more than %d comparisons", mostComparisons), Hint: "use IN for many values of one attribute"}
+		out, values = append(out, c), values+len(c.values)
+		if len(out) > mostComparisons || values > mostValues {
+			return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0704", Msg: fmt.Sprintf("the filter has %d comparisons with %d values in lists; %d and %d are the most", len(out), values, mostComparisons, mostValues),
+				Hint: "ask in several searches"}
 		}
 	}
 	return out, nil
 }
 
-// mostComparisons bounds the work that one search can ask for.
-const mostComparisons = 100
+// What one search can ask for; databases bound the arguments of a statement.
+const (
+	mostComparisons = 100
+	mostValues      = 10_000 // in the lists of IN, and ids of experiments
+)
 
 // ands takes spaces and the word AND.
 func (p *filterParser) ands() {

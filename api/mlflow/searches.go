@@ -85,6 +85,9 @@ func experimentIDs(ids []string) ([]string, error) {
 				Hint: "ids have digits only; experiments/search finds them by name"}
 		}
 	}
+	if len(ids) > mostValues {
+		return nil, &lastro.Error{Code: lastro.EInvalid, ID: "L0703", Msg: fmt.Sprintf("experiment_ids has %d ids; %d are the most", len(ids), mostValues), Hint: "ask in several searches"}
+	}
 	return append([]string{}, ids...), nil
 }
 
@@ -127,7 +130,14 @@ type datasetUse struct {
 }
 
 func (h *handler) searchDatasets(ctx context.Context, req datasetsRequest) (any, error) {
-	list, err := h.Track.Datasets(ctx, req.Experiments, mostDatasets)
+	ids, err := experimentIDs(req.Experiments)
+	if err == nil && len(ids) == 0 {
+		err = &lastro.Error{Code: lastro.EInvalid, ID: "L0703", Msg: "experiment_ids is missing", Hint: `name the experiments to look into, such as ["0"]`}
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := h.Track.Datasets(ctx, ids, mostDatasets)
 	out := make([]datasetUse, len(list))
 	for i, d := range list {
 		out[i] = datasetUse(d)

@@ -168,6 +168,7 @@ func TestNotebookErrors(t *testing.T) {
 		"packages":       {content: cells(5, "python3", "1"), bin: bare, id: "L0381", want: "it lacks nbclient, nbformat, ipykernel", hint: "requirements.txt"},
 		"no kernel":      {content: cells(5, "", "1"), id: "L0383", want: "nb/a.ipynb names no kernel", hint: "python3"},
 		"unknown kernel": {content: cells(5, "julia-1.9", "1"), id: "L0383", want: `asks for the kernel "julia-1.9"`, hint: "python3"},
+		"gone kernel":    {content: cells(5, "gone", "1"), bin: withKernel(t, python, "gone", "/nonexistent/python"), id: "L0386", want: "did not start", note: ""},
 		"not JSON":       {content: "hello", id: "L0382", want: "nb/a.ipynb is no notebook"},
 		"other JSON":     {content: `{"cells": 3}`, id: "L0382", want: "is no notebook"},
 		"bad name":       {content: cells(5, "python3", "1"), params: `{"max-depth": 3, "class": 1}`, id: "L0384", want: "class, max-depth cannot be the name"},
@@ -192,6 +193,28 @@ func TestNotebookErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withKernel is an environment with the packages of another one and a kernel
+// whose program is given.
+func withKernel(t *testing.T, python, name, program string) (bin string) {
+	t.Helper()
+	dir := t.TempDir()
+	packages, err := osexec.Command(python, "-c", "import nbclient, os; print(os.path.dirname(os.path.dirname(nbclient.__file__)))").Output()
+	if err == nil {
+		err = osexec.Command(python, "-m", "venv", "--without-pip", dir).Run()
+	}
+	site, _ := filepath.Glob(filepath.Join(dir, "lib", "python3*", "site-packages"))
+	if err != nil || len(site) != 1 {
+		t.Fatalf("%v, %v", site, err)
+	}
+	spec := filepath.Join(dir, "share", "jupyter", "kernels", name, "kernel.json")
+	err = errors.Join(os.WriteFile(filepath.Join(site[0], "more.pth"), packages, 0o600), os.MkdirAll(filepath.Dir(spec), 0o700),
+		os.WriteFile(spec, fmt.Appendf(nil, `{"argv": [%q, "-f", "{connection_file}"], "display_name": "x", "language": "python"}`, program), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "bin")
 }
 
 func TestIngredients(t *testing.T) {

@@ -117,8 +117,8 @@ def execute(nb, out, kernel):
         raise Problem("cell", cell=name(Client.running), error=e.ename) from None
     except DeadKernelError:
         raise Problem("died", cell=name(Client.running) if Client.running else "") from None
-    except RuntimeError as e:
-        raise Problem("start", why=str(e).splitlines()[0][:300]) from e
+    except (RuntimeError, OSError) as e:  # OSError: the kernel's own program is not there, or cannot be started
+        raise Problem("start", why=(str(e) or type(e).__name__).splitlines()[0][:300]) from e
     finally:
         for cell in nb.cells:
             cell.metadata.pop("lastro_cell", None)

@@ -18,7 +18,7 @@ import (
 )
 
 // reproducing is the part of the cache that only runs for comparison see.
-const reproducing pipeline.Scope = "reproduction"
+const reproducing = pipeline.Reproduction
 
 // registers reports whether the model of a run is registered and decided on.
 func registers(r pipeline.Run) bool {

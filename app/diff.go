@@ -37,7 +37,7 @@ func (h *House) Diff(ctx context.Context, from, to int64, unified bool) (lineage
 		return d, err
 	}
 	d.Data = h.diffData(ctx, a.run, b.run)
-	d.Params = lineage.Changes(flatParams(a.run), flatParams(b.run))
+	d.Params = lineage.Changes(a.params(), b.params())
 	d.Packages = h.diffPackages(ctx, a, b, &d)
 	d.Machine = machineChanges(h.machine(a), h.machine(b))
 	d.Metrics, d.Equal = lineage.MetricDifferences(a.facts, b.facts)
@@ -269,6 +269,20 @@ func (h *House) rowsOf(ctx context.Context, dataset, digest string) (int64, bool
 }
 
 // flatParams are params by dotted name, as text.
+// params are the params of a run, and what its steps read of the event that
+// started it: both are values from outside that the work depends on.
+func (s side) params() map[string]string {
+	out := flatParams(s.run)
+	for _, row := range s.rows {
+		for name, value := range row.Ingredients {
+			if strings.HasPrefix(name, "event.") {
+				out[name] = value
+			}
+		}
+	}
+	return out
+}
+
 func flatParams(r pipeline.Run) map[string]string {
 	out := map[string]string{}
 	var add func(prefix string, m map[string]any)

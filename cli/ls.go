@@ -59,11 +59,25 @@ func (c *lsCmd) runs(env *Env, h *app.House) (any, [][]string, error) {
 		if !r.EndedAt.IsZero() {
 			took = seconds(r.EndedAt.Sub(r.StartedAt))
 		}
-		rows = append(rows, []string{symbol(string(r.State)), fmt.Sprintf("#%d", r.Number), string(r.State), took, ago(r.StartedAt), string(r.Actor), r.Reason})
+		rows = append(rows, []string{symbol(string(r.State)), fmt.Sprintf("#%d", r.Number), string(r.State), took, ago(r.StartedAt), startedBy(r), r.Reason})
 		docs = append(docs, map[string]any{"run": r.Number, "state": r.State, "reason": r.Reason, "actor": r.Actor, "started_at": r.StartedAt, "ended_at": r.EndedAt,
 			"commit": r.Git.Commit, "event": r.Event})
 	}
 	return docs, rows, err
+}
+
+// startedBy is who or what started a run: the actor of a trigger is the account
+// that the server runs as, and says nothing.
+func startedBy(r pipeline.Run) string {
+	kind, _ := r.Event["kind"].(string)
+	if kind == "" || kind == "person" {
+		return string(r.Actor)
+	}
+	by := strings.ReplaceAll(kind, "_", " ")
+	if branch, _ := r.Event["branch"].(string); branch != "" {
+		by += " " + clean(branch)
+	}
+	return by
 }
 
 func (c *lsCmd) models(env *Env, h *app.House) (any, [][]string, error) {

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"lastro/app"
@@ -55,7 +56,8 @@ func planRun(env *Env, req app.RunRequest) error {
 	if server, ok := app.Connect(env.paths()); ok {
 		return planRemotely(env, server, req)
 	}
-	return env.writing("plan", p, func(h *app.House) error {
+	// A plan changes nothing that runs: it is made beside whoever holds the state.
+	return env.with(app.OpenOptions{Project: p, Paths: env.paths(), Command: "plan", Beside: true, Log: env.log(slog.LevelError)}, func(h *app.House) error {
 		plan, err := h.Plan(env.Ctx, req)
 		if err != nil {
 			return err

@@ -178,7 +178,27 @@ func (v *view) cellLine(s pipeline.StepRun, took string) string {
 	if s.Attempt > 1 {
 		text = strings.TrimRight(fmt.Sprintf("attempt %d  %s", s.Attempt, text), " ")
 	}
+	if wait, again := v.next(s); again {
+		text = strings.TrimLeft(text+"; tried again "+soon(wait), "; ")
+	}
 	return v.format(string(s.State), cellTitle(s), took, text)
+}
+
+// next says whether an attempt is followed by another one.
+func (v *view) next(s pipeline.StepRun) (time.Duration, bool) {
+	sv := v.index[s.Step]
+	if sv == nil {
+		return 0, false
+	}
+	return sv.spec.Retry.Next(s)
+}
+
+// soon writes a wait: at once, in 500ms, in 2m0s.
+func soon(wait time.Duration) string {
+	if wait == 0 {
+		return "at once"
+	}
+	return "in " + wait.String()
 }
 
 func (v *view) format(state, name, took, text string) string {

@@ -3,10 +3,12 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"lastro"
 	"lastro/pipeline"
 )
 
@@ -133,5 +135,44 @@ func TestTableFits(t *testing.T) {
 	}
 	if found["failed"] != 1 || found["running"] != 9 {
 		t.Errorf("states shown: %v", found)
+	}
+}
+
+// TestTriedAgain: an attempt that is followed by another one does not look final.
+func TestTriedAgain(t *testing.T) {
+	v := &view{}
+	v.of(pipeline.Spec{Steps: []pipeline.StepSpec{{Name: "train", Retry: pipeline.Retry{Max: 2, On: []pipeline.RetryReason{"exit:75"}, Backoff: 500 * time.Millisecond}}}})
+	for _, c := range []struct {
+		attempt int
+		cause   pipeline.RetryReason
+		want    string
+	}{{1, "exit:75", "exit status 75; tried again in 500ms"}, {2, "exit:75", "attempt 2  exit status 75; tried again in 1s"}, {3, "exit:75", "attempt 3  exit status 75"}, {1, "oom", "exit status 75"},
+		{1, pipeline.RetryLost, "exit status 75; tried again in 500ms"}} {
+		s := pipeline.StepRun{Step: "train", Attempt: c.attempt, State: pipeline.Failed, Cause: c.cause, Reason: "exit status 75"}
+		v.take(s, time.Now())
+		if got := v.event(s, pipeline.Running); !strings.HasSuffix(got, "  "+c.want) {
+			t.Errorf("attempt %d, %s: %q", c.attempt, c.cause, got)
+		}
+	}
+}
+
+// TestGoesOn: who loses the server while following a run learns what becomes of it.
+func TestGoesOn(t *testing.T) {
+	gone := &lastro.Error{Code: lastro.EServer, ID: "L0408", Msg: "no answer", Hint: "lastro up"}
+	var e *lastro.Error
+	if err := goesOn(gone, 142); !errors.As(err, &e) || len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "run #142 is not lost") || !strings.Contains(e.Hint, "lastro resume 142") || len(gone.Notes) > 0 {
+		t.Errorf("%+v", err)
+	}
+	if other := lastro.Errorf(lastro.EServer, "busy"); goesOn(other, 1) != error(other) {
+		t.Error("another error is changed")
+	}
+}
+
+// TestStartedBy: a trigger's run names the trigger, not the server's account.
+func TestStartedBy(t *testing.T) {
+	for want, event := range map[string]map[string]any{"user:ana": {"kind": "person"}, "push main": {"kind": "push", "branch": "main"}, "pull request wip": {"kind": "pull_request", "branch": "wip"}, "schedule": {"kind": "schedule"}} {
+		if got := startedBy(pipeline.Run{Actor: "user:ana", Event: event}); got != want {
+			t.Errorf("%v: %q, want %q", event, got, want)
+		}
 	}
 }

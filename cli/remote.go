@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"lastro"
 	"lastro/app"
 	"lastro/pipeline"
 )
@@ -36,9 +37,21 @@ func followToEnd(env *Env, server *app.Client, run int64) error {
 		return err
 	}
 	if err != nil {
-		return err
+		return goesOn(err, run)
 	}
 	return finish(env, doc.result(), time.Since(started))
+}
+
+// goesOn adds to the error of a server that is gone what becomes of the run.
+func goesOn(err error, run int64) error {
+	var e *lastro.Error
+	if !errors.As(err, &e) || e.ID != "L0408" {
+		return err
+	}
+	said := *e
+	said.Notes = append(said.Notes, fmt.Sprintf("run #%d is not lost: the steps that are under way go on by themselves, and what they make is kept", run))
+	said.Hint = fmt.Sprintf("lastro up takes the run over; or without a server: lastro resume %d", run)
+	return &said
 }
 
 func requestBody(req app.RunRequest) map[string]any {

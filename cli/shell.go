@@ -16,7 +16,7 @@ import (
 
 type shellCmd struct {
 	RunNo   string   `arg:"" name:"RUN" help:"Number of the run."`
-	Step    string   `arg:"" name:"STEP" help:"Step, or cell: train[2]."`
+	Step    string   `arg:"" optional:"" name:"STEP" help:"Step, or cell: train[2]."`
 	Program []string `arg:"" optional:"" passthrough:"" name:"COMMAND" help:"Run this instead of a shell, after --."`
 	Keep    bool     `help:"Do not remove the folder at the end."`
 	Secrets bool     `help:"Also set the step's secrets: whoever sees this terminal can read them."`
@@ -40,6 +40,9 @@ func (c *shellCmd) Run(env *Env) error {
 	if err != nil {
 		return err
 	}
+	if c.Step == "" || c.Step == "--" {
+		return c.whichStep(env, number)
+	}
 	step, cell, err := parseCell(c.Step)
 	if err != nil {
 		return err
@@ -54,6 +57,36 @@ func (c *shellCmd) Run(env *Env) error {
 		}
 		c.introduce(env, s)
 		return c.start(env, s)
+	})
+}
+
+// whichStep names the steps that there is something to see of.
+func (c *shellCmd) whichStep(env *Env, number int64) error {
+	return env.reading(func(h *app.House) error {
+		if _, err := h.Runs.Run(env.Ctx, number); err != nil {
+			return err
+		}
+		steps, err := h.Runs.StepRuns(env.Ctx, number)
+		if err != nil {
+			return err
+		}
+		e := &lastro.Error{Code: lastro.EInvalid, ID: "L0680", Msg: fmt.Sprintf("a shell is opened in one step of run #%d", number)}
+		var names []string
+		for _, s := range lastAttempts(steps) {
+			if name := cellTitle(s); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			if e.Hint == "" && s.Error != nil {
+				e.Hint = fmt.Sprintf("lastro shell %d '%s'", number, cellTitle(s))
+			}
+		}
+		if len(names) > 10 {
+			names = append(names[:10], fmt.Sprintf("and %d more", len(names)-10))
+		}
+		if e.Notes = []string{"its steps: " + strings.Join(names, ", ")}; e.Hint == "" && len(names) > 0 {
+			e.Hint = fmt.Sprintf("lastro shell %d '%s'", number, names[0])
+		}
+		return e
 	})
 }
 

@@ -305,7 +305,9 @@ func (p *planner) cell(ctx context.Context, kind Kind, ps *PlanStep, c *PlanCell
 	if err := p.declared(ctx, kind, c); err != nil {
 		return atStep(s, err)
 	}
-	if p.o.Strict && c.needs.Code { // else a result that saw more than a strict run lets it would be taken for one
+	// Else a result that saw more than a strict run lets it would be taken for one.
+	// A fork is kept strict for what its code may do, and keeps its results to itself: it may use what trusted code made.
+	if p.o.Strict && !p.o.Untrusted && c.needs.Code {
 		c.ingredients["isolation"] = "strict"
 	}
 	if err := p.code(ctx, c); err != nil {

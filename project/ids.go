@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// IDs are the problems that lastro.yaml and runs can have, with what each means
+// IDs are the problems that people meet, with what each means
 // and how it is mended: the long text behind `error[L0104]`. docs/reference/errors.md
 // is written from it.
-var IDs = together(fileIDs, runIDs)
+var IDs = together(fileIDs, runIDs, moreIDs)
 
 func together(tables ...map[string]string) map[string]string {
 	out := map[string]string{}
@@ -44,6 +44,7 @@ var fileIDs = map[string]string{
 	"L0127": "The step has several cells, and something reads its output: select says which cell goes on.",
 	"L0131": "-p sets a param that lastro.yaml does not declare. Params are declared with a value, so that a slip of the pen is not silently ignored; nested ones are named with dots: -p lgbm.num_leaves=63.",
 	"L0132": "A pattern under code: matches no file, so the step would run without its code. Patterns count from the repository's root; files that git ignores do not count.",
+	"L0135": "A param keeps the kind that lastro.yaml declares it with: a number, a text, true or false, a list. -p depth=deep for a number would only fail later, inside a step.",
 	"L0133": "Values reach a shell command as environment variables, never as its text, so that no value can run as code. In single quotes the shell reads no variables: use double quotes.",
 	"L0161": "An environment follows model@alias: the model that this file registers, and an alias such as champion.",
 	"L0171": "A monitor names an environment, a dataset or a measurement that is not there.",
@@ -56,7 +57,7 @@ var fileIDs = map[string]string{
 func Errors() []byte {
 	var out strings.Builder
 	out.WriteString("# Errors by number\n\nWritten by `go test ./project -update`; do not edit. `lastro explain L0104` prints one of them. A message says what was seen and what to do next;\n" +
-		"this page says what it means. L01 is lastro.yaml, L02 data and triggers, L03 runs, steps, gates and secrets; the others say at once what to do next.\n\n| number | what it means |\n|---|---|\n")
+		"this page says what it means. L00 is the command line, L01 lastro.yaml, L02 data and triggers, L03 runs, steps, gates and secrets, L04 the machine, the state and packages, L05 data files, contracts and protected aliases, L06 serving, rollouts and commands around runs, L07 experiments and their protocols, L08 evidence, L09 people. One that has no line here says at once what to do next.\n\n| number | what it means |\n|---|---|\n")
 	for _, id := range sortedKeys(IDs) {
 		fmt.Fprintf(&out, "| %s | %s |\n", id, strings.ReplaceAll(IDs[id], "|", "\\|"))
 	}

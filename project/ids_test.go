@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	idInCode = regexp.MustCompile(`"(L0[123]\d\d)"`)
+	idInCode = regexp.MustCompile(`"(L0(?:[01234569]\d|8\d|78)\d)"`)
 	idEntry  = regexp.MustCompile(`(?m)^\t"(L0\d{3})":`)
 )
 

@@ -79,12 +79,12 @@ type CompareOptions struct {
 func (s *Service) Compare(ctx context.Context, ids []string, o CompareOptions) (Comparison, error) {
 	var c Comparison
 	if len(ids) < 2 || len(ids) > MaxCompare {
-		return c, &lastro.Error{Code: lastro.EInvalid, ID: "L0700", Msg: fmt.Sprintf("%d tracked runs cannot be compared", len(ids)),
+		return c, &lastro.Error{Code: lastro.EInvalid, ID: "L0788", Msg: fmt.Sprintf("%d tracked runs cannot be compared", len(ids)),
 			Hint: fmt.Sprintf("name 2 to %d of them", MaxCompare)}
 	}
 	for i, id := range ids {
 		if slices.Contains(ids[:i], id) {
-			return c, &lastro.Error{Code: lastro.EInvalid, ID: "L0701", Msg: fmt.Sprintf("tracked run %s is named twice", id), Hint: "name each of them once"}
+			return c, &lastro.Error{Code: lastro.EInvalid, ID: "L0789", Msg: fmt.Sprintf("tracked run %s is named twice", id), Hint: "name each of them once"}
 		}
 		r, err := s.store.Run(ctx, id)
 		if err != nil {

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -209,6 +208,9 @@ func (i *Importer) experiment(ctx context.Context, e track.Experiment) error {
 		if e.UpdatedAt.IsZero() {
 			e.UpdatedAt = e.CreatedAt
 		}
+		if e.State == track.Deleted { // in the bin since now, or the next gc would empty it
+			e.UpdatedAt = at
+		}
 		ev := lastro.NewEvent(at, i.By, "experiment.imported", e.Ref(), map[string]any{"name": e.Name, "source": i.t.result.Source.Where})
 		if err := i.Write.PutExperiment(ctx, e, i.markOfExperiment(), ev); err != nil {
 			return err
@@ -282,8 +284,8 @@ func (i *Importer) runs(ctx context.Context, experiment string) error {
 func (i *Importer) run(ctx context.Context, r Run, mark string, out *portions) error {
 	head := r.Run
 	head.By, head.Origin = i.By, track.Origin{}
-	if head.State == track.Deleted && head.DeletedAt.IsZero() { // the protocol does not tell when
-		head.DeletedAt = latest(head.EndedAt, head.StartedAt, time.UnixMilli(1))
+	if head.State == track.Deleted { // in the bin since now, or the next gc would empty it
+		head.DeletedAt = i.Clock.Now()
 	}
 	next := track.RunPart{ID: r.ID, Head: &head}
 	points := 0
@@ -311,15 +313,6 @@ func (i *Importer) run(ctx context.Context, r Run, mark string, out *portions) e
 	i.t.add(Points, Count{Found: points, Moved: points})
 	i.t.add(Runs, Count{Moved: 1})
 	return nil
-}
-
-func latest(list ...time.Time) (out time.Time) {
-	for _, t := range list {
-		if t.After(out) {
-			out = t
-		}
-	}
-	return out
 }
 
 // portions collects parts of runs until they are worth a transaction.

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"lastro"
 	"lastro/blob/file"
@@ -330,6 +331,9 @@ func holdAgainst(t *testing.T, h house, want dump) {
 			[]any{r.Experiment, r.Name, r.User, r.Status, r.Lifecycle, r.Start})
 		if r.End == nil != have.EndedAt.IsZero() || r.End != nil && *r.End != have.EndedAt.UnixMilli() {
 			t.Errorf("run %s ended at %v", r.ID, have.EndedAt)
+		}
+		if r.Lifecycle == "deleted" && time.Since(have.DeletedAt) > time.Hour {
+			t.Errorf("run %s is in the bin since %s: gc would remove it at once", r.ID, have.DeletedAt)
 		}
 		same(t, "params of "+r.ID, paramMap(have.Params), r.Params)
 		same(t, "tags of "+r.ID, have.Tags, r.Tags)

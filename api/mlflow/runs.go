@@ -148,9 +148,9 @@ func (h *handler) logMetric(ctx context.Context, req logMetricRequest) (any, err
 
 type logBatchRequest struct {
 	runID
-	Metrics []point    `json:"metrics"`
-	Params  []keyValue `json:"params"`
-	Tags    []keyValue `json:"tags"`
+	Metrics []batchPoint `json:"metrics"`
+	Params  []keyValue   `json:"params"`
+	Tags    []keyValue   `json:"tags"`
 }
 
 func (h *handler) logBatch(ctx context.Context, req logBatchRequest) (any, error) {

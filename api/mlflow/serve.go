@@ -109,6 +109,9 @@ func decode(w http.ResponseWriter, r *http.Request, dst any) error {
 			if err := json.Unmarshal(body, dst); err != nil {
 				return badJSON(err)
 			}
+			if err := withoutZeros(body); err != nil {
+				return err
+			}
 		}
 	}
 	if err := fill(v, func(name string) []string {
@@ -167,6 +170,9 @@ func fill(v reflect.Value, get func(name string) []string) error {
 		values := get(name)
 		if name == "" || len(values) == 0 {
 			continue
+		}
+		if err := textsWithoutZeros(values); err != nil {
+			return err
 		}
 		if err := setField(v.Field(i), name, values); err != nil {
 			return err

@@ -144,7 +144,22 @@ func TestOneRunTwoViews(t *testing.T) {
 	}
 
 	// Four ways to register, one record.
-	call := viewsClient(t, h)
+	call, get := viewsClient(t, h)
+	page := get("/runs/1?step=train")
+	for _, want := range []string{"/experiments/" + mine.ExperimentID + "/runs/" + mine.ID, `opt.lr</dt><dd class="mono">0.1<`, `depth</dt><dd class="mono">5<`, `metrics.auc</th><td class="n">0.9`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of the run lacks %s", want)
+		}
+	}
+	if strings.Contains(page, first.ID) {
+		t.Error("the page of the second attempt shows what the first one tracked")
+	}
+	if page := get("/models/views/1"); !strings.Contains(page, mine.ID[:8]) || strings.Contains(page, "lastro.digest") {
+		t.Error("the page of the version does not name its tracked run, or repeats itself in tags")
+	}
+	if page := get("/models"); !strings.Contains(page, "Who moved its aliases") || !strings.Contains(page, `<th scope="row">candidate</th>`) {
+		t.Error("the page of models does not say who moved an alias")
+	}
 	outside := call("POST", "runs/create", `{"experiment_id": "`+mine.ExperimentID+`", "start_time": 1, "tags": [{"key": "mlflow.source.git.commit", "value": "c0ffee"}]}`)["run"].(map[string]any)["info"].(map[string]any)["run_id"].(string)
 	call("POST", "runs/log-inputs", `{"run_id": "`+outside+`", "datasets": [{"dataset": {"name": "iris", "digest": "d1", "source_type": "local", "source": "x"}}]}`)
 	call("PUT", "/api/2.0/mlflow-artifacts/artifacts/"+mine.ExperimentID+"/"+outside+"/artifacts/m/MLmodel", "flavors: {}")
@@ -206,8 +221,8 @@ func TestOneRunTwoViews(t *testing.T) {
 	}
 }
 
-// viewsClient calls the MLflow API of a server over h.
-func viewsClient(t *testing.T, h *House) func(method, path, body string) map[string]any {
+// viewsClient calls the MLflow API of a server over h, and gets its pages.
+func viewsClient(t *testing.T, h *House) (call func(method, path, body string) map[string]any, get func(path string) string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -218,7 +233,16 @@ func viewsClient(t *testing.T, h *House) func(method, path, body string) map[str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(method, path, body string) map[string]any {
+	get = func(path string) string {
+		t.Helper()
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1"+path, nil))
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d", path, w.Code)
+		}
+		return w.Body.String()
+	}
+	call = func(method, path, body string) map[string]any {
 		t.Helper()
 		if !strings.HasPrefix(path, "/") {
 			path = "/api/2.0/mlflow/" + path
@@ -233,4 +257,5 @@ func viewsClient(t *testing.T, h *House) func(method, path, body string) map[str
 		}
 		return out
 	}
+	return call, get
 }

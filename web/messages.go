@@ -215,6 +215,8 @@ var messages = map[string][2]string{
 	"run.ingredients":     {"What the cache compares", "O que o cache compara"},
 	"run.inputs":          {"Read", "Leu"},
 	"run.outputs":         {"Made", "Fez"},
+	"run.tracked":         {"Tracked runs", "Runs rastreados"},
+	"run.params":          {"Params", "Parâmetros"},
 	"run.values":          {"Handed on", "Passou adiante"},
 	"run.summary":         {"Summary", "Resumo"},
 	"run.summary_longer":  {"Only the beginning of it is shown.", "Só o começo é mostrado."},

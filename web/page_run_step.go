@@ -24,6 +24,8 @@ type stepPanel struct {
 	Inputs   []fileRow
 	Outputs  []fileRow
 	Values   []pair
+	Tracked  []trackedOf
+	Params   []pair // that its tracked runs name
 	Summary  template.HTML
 	Longer   bool // the summary is longer than what is shown
 	Plots    []plotView
@@ -100,6 +102,9 @@ func (p *Pages) panel(r *http.Request, l Lang, run pipeline.Run, groups []*stepG
 	out.Summary, out.Longer = summaryHTML(s.Summary)
 	out.Plots = p.plotsOf(r.Context(), l, run.Number, s, links)
 	var err error
+	if out.Tracked, out.Params, err = p.tracked(r.Context(), s); err != nil {
+		return nil, err
+	}
 	out.Log, err = p.logOf(r, l, s)
 	return out, err
 }

@@ -75,8 +75,9 @@ class Server:
 
 
 def lastro(folder, name="lastro", env=(), db=None):
-    more = ["--db", db] if db else []
-    return Server(name, folder / name.replace(" ", "-"), [LASTRO, "up", "--listen", "127.0.0.1:{port}", "--endpoints", "127.0.0.1:0", "--data", "{dir}/data", "--auth", "none", *more], env)
+    if db:
+        env = dict(env, LASTRO_DB=db)
+    return Server(name, folder / name.replace(" ", "-"), [LASTRO, "up", "--listen", "127.0.0.1:{port}", "--endpoints", "127.0.0.1:0", "--data", "{dir}/data", "--auth", "none"], env)
 
 
 def mlflow(folder):

@@ -291,3 +291,67 @@ func testPurge(t *testing.T, db *store.DB) {
 		t.Errorf("a removed run was restored: %v", err)
 	}
 }
+
+// Two servers on one database write and fold the same runs at once: nothing is
+// lost, nothing is there twice, and no name gets two numbers.
+func TestTwoTrackingServers(t *testing.T) {
+	EachTarget(t, func(t *testing.T, target string) {
+		if !store.IsURL(target) {
+			t.Skip("a SQLite file has one server")
+		}
+		var servers []store.Track
+		for range 2 {
+			db, err := store.Open(t.Context(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			servers = append(servers, store.NewTrack(db))
+		}
+		ids := []string{trackedRun(t, servers[0]), trackedRun(t, servers[1]), trackedRun(t, servers[0])}
+		const clients, batches, points = 12, 12, 30
+		var wg sync.WaitGroup
+		for c := range clients {
+			wg.Go(func() {
+				s := servers[c%2]
+				for n := range batches {
+					var b track.Batch
+					for i := range points { // every client's points lie between those of the others
+						b.Metrics = append(b.Metrics, track.Metric{Key: "loss", Value: float64(c), Step: int64((n*points+i)*clients + c), At: time.UnixMilli(int64(n))})
+					}
+					b.Metrics = append(b.Metrics, track.Metric{Key: fmt.Sprint("new ", n), Step: int64(c), At: time.UnixMilli(1)})
+					if err := logTo(t, s, ids[(c+n)%len(ids)], b); err != nil {
+						t.Error(err)
+					}
+					if n%3 == 0 {
+						if err := s.Fold(t.Context(), ids[n%len(ids)]); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for i, s := range servers {
+			found, others := map[int64]bool{}, 0
+			for _, id := range ids {
+				for m, err := range s.Points(t.Context(), track.HistoryQuery{Run: id, Key: "loss"}) {
+					if err != nil || found[m.Step] {
+						t.Fatalf("point %d of server %d: twice, or %v", m.Step, i, err)
+					}
+					found[m.Step] = true
+				}
+				for n := range batches {
+					list, err := s.History(t.Context(), track.HistoryQuery{Run: id, Key: fmt.Sprint("new ", n)})
+					if err != nil {
+						t.Fatal(err)
+					}
+					others += len(list)
+				}
+			}
+			if len(found) != clients*batches*points || others != clients*batches {
+				t.Errorf("server %d finds %d and %d points", i, len(found), others)
+			}
+		}
+	})
+}

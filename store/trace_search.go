@@ -66,6 +66,9 @@ func (s Trace) Search(ctx context.Context, q trace.Query) ([]trace.Row, error) {
 	// search reads one row more than its limit; here the caller asks for that one.
 	look := search{columns: traceColumns, from: "traces t", where: ts.w, terms: terms, token: q.PageToken, limit: q.Limit - 1,
 		asked: fingerprint("traces", q.Experiments, q.Where, q.Order)}
+	if err := look.begin("t.at"); err != nil {
+		return nil, err
+	}
 	query, args, err := look.sql()
 	if err != nil {
 		return nil, err
@@ -79,10 +82,28 @@ func (s Trace) Search(ctx context.Context, q trace.Query) ([]trace.Row, error) {
 		t, err := scanTrace(withTerms{r, into})
 		return trace.Row{Trace: t, Token: writeToken(look.asked, terms, values)}, err
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || q.Bare {
+		return list, err
 	}
 	return list, s.fill(ctx, len(list), func(i int) *trace.Trace { return &list[i].Trace })
+}
+
+// begin says once more, so that an index can begin there, that a page after
+// another has nothing before the other's last row in the first order.
+func (s *search) begin(column string) error {
+	if s.token == "" || s.terms[0].expr != column {
+		return nil
+	}
+	values, err := readToken(s.token, s.asked, s.terms)
+	if err != nil {
+		return err
+	}
+	if s.terms[0].desc {
+		s.where.add(column+" <= ?", values[0])
+	} else {
+		s.where.add(column+" >= ?", values[0])
+	}
+	return nil
 }
 
 // Count implements trace.Store.

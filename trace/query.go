@@ -80,6 +80,8 @@ type Query struct {
 	Order       []Order
 	PageToken   string // "" = the first page
 	Limit       int
+	// Bare asks for traces without metadata, tags and assessments.
+	Bare bool
 }
 
 // Found is one page of a search.

@@ -324,15 +324,20 @@ func (s *Service) Search(ctx context.Context, q Query) (Found, error) {
 		out.Next, rows = rows[want-1].Token, rows[:want]
 	}
 	out.Traces = make([]Trace, len(rows))
+	ids := make([]string, len(rows))
 	for i, r := range rows {
-		out.Traces[i] = r.Trace
+		out.Traces[i], ids[i] = r.Trace, r.ID
 	}
-	return out, nil
+	if !look.none() && len(look.ofTrace) == 0 {
+		out.Traces, err = s.store.Traces(ctx, ids, nil) // they were bare
+	}
+	return out, err
 }
 
 // narrow goes through candidates until it has as many as wanted.
 func (s *Service) narrow(ctx context.Context, q Query, look checks, want int) ([]Row, error) {
 	var out []Row
+	q.Bare = len(look.ofTrace) == 0
 	for q.Limit = max(want, min(lookAt, 4*want)); ; q.Limit = lookAt {
 		rows, err := s.store.Search(ctx, q)
 		if err != nil {

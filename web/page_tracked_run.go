@@ -6,7 +6,9 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +25,7 @@ type trackedPage struct {
 	Class      string
 	Verdict    string
 	Why        []phrase
-	Step       string // the step that made it: #142 train[2]
+	Step       string // what made it: #142 train[2], attempt 1
 	StepLink   string
 	Commit     string
 	Note       template.HTML // what people wrote about it
@@ -36,7 +38,6 @@ type trackedPage struct {
 	Read       []track.LoggedModel
 	Versions   []registry.Version
 	Files      trackedFiles
-	Command    string
 }
 
 type metricRow struct {
@@ -56,15 +57,13 @@ func (p *Pages) trackedRun(r *http.Request, l Lang) (string, page, error) {
 	if err != nil {
 		return "", page{}, err
 	}
-	body := trackedPage{Run: run, Experiment: e, Class: statusClass(run.Status), Step: originWords(run.Origin), Command: "lastro compare " + run.ID[:8] + " …"}
+	body := trackedPage{Run: run, Experiment: e, Class: statusClass(run.Status)}
 	body.describe(l)
 	pg := page{Title: run.Name, Nav: "experiments"}
 	if body.Commit, err = p.commitOf(ctx, run); err != nil {
 		return "", pg, err
 	}
-	if run.Origin.Run != "" {
-		body.StepLink = "/runs/" + run.Origin.Run + "?step=" + run.Origin.Step
-	}
+	body.Step, body.StepLink = madeBy(l, run)
 	if body.Curves, err = p.curvesOf(ctx, l, []track.Run{run}, curveNames([]track.Run{run})); err != nil {
 		return "", pg, err
 	}
@@ -82,6 +81,22 @@ func (p *Pages) trackedRun(r *http.Request, l Lang) (string, page, error) {
 	}
 	pg.Body = body
 	return "tracked.html", pg, nil
+}
+
+// madeBy names the step and the attempt that made a tracked run, with their address.
+func madeBy(l Lang, run track.Run) (words, link string) {
+	if words = originWords(run.Origin); words == "" {
+		return "", ""
+	}
+	asked := url.Values{"step": {run.Origin.Step}}
+	if run.Origin.Cell != "" {
+		asked.Set("cell", run.Origin.Cell)
+	}
+	if n, err := strconv.Atoi(run.Tags[track.TagAttempt]); err == nil {
+		words += ", " + l.T("run.attempt", n)
+		asked.Set("attempt", strconv.Itoa(n))
+	}
+	return words, "/runs/" + run.Origin.Run + "?" + asked.Encode()
 }
 
 // ownRun is the tracked run of the address; its experiment has to fit.

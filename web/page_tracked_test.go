@@ -61,7 +61,7 @@ func (h *house) tracked() {
 		return out
 	}
 	h.succeeded()
-	h.trackedRun(1, track.Run{Name: "first", Origin: track.Origin{Run: "1", Step: "train", Cell: "1"}, Tags: map[string]string{"team": "risk", "mlflow.note.content": "The *base* of all others.", "mlflow.user": "ana", "lastro.run": "1"}},
+	h.trackedRun(1, track.Run{Name: "first", Origin: track.Origin{Run: "1", Step: "train", Cell: "1"}, Tags: map[string]string{"team": "risk", "mlflow.note.content": "The *base* of all others.", "mlflow.user": "ana", "lastro.run": "1", "lastro.attempt": "1"}},
 		track.Batch{Params: params("depth=4", "loss=mse", "seed=1", "lr=0.1"), Metrics: append(folds("auc", 0.771, 0.779, 0.768, 0.774, 0.776), curve("valid_auc", 0.77, 40)...)})
 	h.trackedRun(2, track.Run{Name: "deeper", Tags: map[string]string{"mlflow.source.git.commit": "1a2b3c4d5e"}},
 		track.Batch{Params: params("depth=6", "loss=mse", "seed=1", "lr=0.1"), Metrics: append(folds("auc", 0.781, 0.784, 0.779), curve("valid_auc", 0.784, 40)...)})

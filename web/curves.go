@@ -28,7 +28,7 @@ const (
 	plotStretches  = 1000 // of a curve that the browser asks for
 	seriesShown    = 8    // curves in one picture
 	curvesShown    = 6    // pictures of curves on one page
-	curveBudget    = 600 * time.Millisecond
+	curveBudget    = 400 * time.Millisecond
 	curveScript    = "/static/curves.js"
 	linkScript     = "/static/link.js" // takes MLflow's links to the pages here
 	plotLibrary    = "/static/vendor/uplot-1.6.32.min.js"

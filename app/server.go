@@ -51,7 +51,7 @@ func (h *House) Up(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	defer l.Close()
-	s := newServer(h, "http://"+l.Addr().String())
+	s := newServer(h, localURL(l))
 	h.submit, h.start, h.watching = s.submit, s.start, o.Watching
 	s.keepAll = o.KeepAll
 	handler, err := s.handler(l, o)
@@ -89,6 +89,16 @@ func (h *House) Up(ctx context.Context, o UpOptions) error {
 		o.Ready(address)
 	}
 	return group.Wait()
+}
+
+// localURL is where this machine reaches a listener: one that hears every
+// address has none of its own, and the server is called by no such name.
+func localURL(l net.Listener) string {
+	at := l.Addr().(*net.TCPAddr)
+	if at.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", at.Port)
+	}
+	return "http://" + at.String()
 }
 
 func listen(address string) (net.Listener, error) {

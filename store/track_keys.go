@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"sync"
 )
@@ -75,13 +74,4 @@ func (s Track) keyNumbers(ctx context.Context, names []string) (map[string]int64
 		found[name] = n
 	}
 	return found, nil
-}
-
-// keyName returns the name of a number.
-func (s Track) keyName(ctx context.Context, number int64) (name string, err error) {
-	err = s.db.QueryRow(ctx, `SELECT key FROM tracked_keys WHERE number = ?`, number).Scan(&name)
-	if err == sql.ErrNoRows {
-		return "", errPoints
-	}
-	return name, err
 }

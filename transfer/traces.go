@@ -74,7 +74,7 @@ func (i *Importer) trace(ctx context.Context, t Trace, mark string) error {
 	if err != nil {
 		return err
 	}
-	if len(have) == 0 {
+	if len(have) == 0 || have[0].State == trace.InProgress {
 		_, err = i.Tracing.Start(ctx, c, t.Trace)
 	}
 	if err == nil && len(t.Spans) > 0 {
@@ -116,9 +116,11 @@ func printTrace(t Trace) (out [5]fingerprint) {
 	var p printer
 	p.text(string(t.State), t.ExperimentID)
 	p.time(t.At)
+	took := int64(0) // some servers say 0 for what they do not know
 	if t.Took != nil {
-		p.number(t.Took.Milliseconds())
+		took = t.Took.Milliseconds()
 	}
+	p.number(took)
 	out[0] = p.sum()
 	p.texts(without(t.Tags, serverTags))
 	out[1] = p.sum()

@@ -12,9 +12,11 @@ import (
 
 // SetFindLimits sets where searches of runs change their ways; it returns what
 // sets them back.
-func SetFindLimits(lookUpCost, largeTie, capacity, patience, portion int) (restore func()) {
+func SetFindLimits(lookUpCost, largeTie, capacity, patience, tagsRead, portion int) (restore func()) {
 	usual := limitsFor
-	limitsFor = func(runs int) findLimits { return findLimits{runs, lookUpCost, largeTie, capacity, patience, portion} }
+	limitsFor = func(runs int) findLimits {
+		return findLimits{runs, lookUpCost, largeTie, capacity, patience, tagsRead, portion}
+	}
 	return func() { limitsFor = usual }
 }
 

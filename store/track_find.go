@@ -28,6 +28,9 @@ type finder struct {
 	track       Track
 	experiments []int64 // numbers; never empty
 	orders      []runOrder
+	// What spread finds out: how many runs the experiments have, and the numbers
+	// of the first and the last of them.
+	count, low, high int64
 	findLimits
 }
 
@@ -45,13 +48,15 @@ type findLimits struct {
 	capacity int
 	// patience is how many runs are looked up for a condition before its set is read.
 	patience int
+	// tagsRead is how many runs' tags are read in the time that one's are looked up.
+	tagsRead int
 	// portion is how many runs are read at first from the order's index.
 	portion int
 }
 
 // limitsFor returns the limits where no more than so many runs exist.
 var limitsFor = func(runs int) findLimits {
-	return findLimits{runs: runs, lookUpCost: 16, largeTie: 2000, capacity: max(5000, runs/10), patience: max(100, runs/40), portion: 256}
+	return findLimits{runs: runs, lookUpCost: 16, largeTie: 2000, capacity: max(5000, runs/10), patience: max(100, runs/40), tagsRead: 4, portion: 256}
 }
 
 // lookUpAtOnce bounds the arguments of a statement.
@@ -116,7 +121,7 @@ func (f *finder) find(ctx context.Context, level int, conds []*condition, from [
 		return nil, err
 	}
 	if ok {
-		return f.settle(ctx, level, few, from, need)
+		return f.settle(ctx, level, few, nil, from, need)
 	}
 	o := f.orders[level]
 	var out []found
@@ -240,7 +245,7 @@ func (f *finder) walk(ctx context.Context, level int, conds []*condition, from [
 				}
 				got, err = f.tied(ctx, level, value{of: v}, append(slices.Clip(conds), f.orders[level].equals(f.track.db.dialect, v)), sameStart(from, v), need-len(out))
 			} else {
-				got, err = f.settle(ctx, level, runsOf(held[:n]), from, need-len(out))
+				got, err = f.settle(ctx, level, runsOf(held[:n]), held[:n], from, need-len(out))
 			}
 			if err != nil {
 				return nil, nil, err
@@ -308,9 +313,10 @@ func sameGroup(a, b any) bool {
 	return compareValues(a, b) == 0
 }
 
-// settle orders a few runs by all their values, and returns those after a position.
-func (f *finder) settle(ctx context.Context, level int, runs []int64, from []value, need int) ([]found, error) {
-	list, err := f.values(ctx, level, runs)
+// settle orders a few runs by all their values, and returns those after a
+// position. first are their values for the first order, nil when not known.
+func (f *finder) settle(ctx context.Context, level int, runs []int64, first []candidate, from []value, need int) ([]found, error) {
+	list, err := f.values(ctx, level, runs, first)
 	if err != nil {
 		return nil, err
 	}

@@ -257,7 +257,11 @@ func (s *sortedStream) prune() {
 // readAll fills a sorted stream.
 func (f *finder) readAll(ctx context.Context, o *runOrder, conds []*condition, s *sortedStream) error {
 	rows, args := o.rows()
-	query := "SELECT " + runColumn(o.table) + ", " + o.expr + " FROM " + fromExperiments(o.table) + rows
+	from, between, err := f.fromExperiments(ctx, o.table)
+	if err != nil {
+		return err
+	}
+	query := "SELECT " + runColumn(o.table) + ", " + o.expr + " FROM " + from + rows
 	const portion = 8192
 	var fresh []candidate
 	take := func() error {
@@ -268,7 +272,7 @@ func (f *finder) readAll(ctx context.Context, o *runOrder, conds []*condition, s
 		fresh = fresh[:0]
 		return err
 	}
-	err := f.perExperiments(ctx, query, args, 2, func(v []any) error {
+	err = f.perExperiments(ctx, query, append(between, args...), 2, func(v []any) error {
 		fresh = append(fresh, candidate{v[0].(int64), plainValue(v[1])})
 		return nil
 	})
@@ -288,7 +292,8 @@ func (f *finder) readAll(ctx context.Context, o *runOrder, conds []*condition, s
 }
 
 // values returns runs with their values of the orders from level on.
-func (f *finder) values(ctx context.Context, level int, runs []int64) ([]found, error) {
+// first are what they have for the first of these, nil when it is not known.
+func (f *finder) values(ctx context.Context, level int, runs []int64, first []candidate) ([]found, error) {
 	orders := f.orders[level:]
 	list := make([]found, len(runs))
 	at := make(map[int64]int, len(runs))
@@ -300,7 +305,11 @@ func (f *finder) values(ctx context.Context, level int, runs []int64) ([]found, 
 	}
 	var columns []int // orders by attributes
 	for k, o := range orders {
-		if !o.keyed() {
+		if k == 0 && first != nil {
+			for i, c := range first {
+				list[i].values[0] = value{of: c.of}
+			}
+		} else if !o.keyed() {
 			columns = append(columns, k)
 		} else if o.key != 0 {
 			if err := f.keyedValues(ctx, &orders[k], runs, func(run int64, v value) { list[at[run]].values[k] = v }); err != nil {
@@ -308,11 +317,11 @@ func (f *finder) values(ctx context.Context, level int, runs []int64) ([]found, 
 			}
 		}
 	}
-	exprs := make([]string, len(columns))
-	for i, k := range columns {
-		exprs[i] = orders[k].value()
+	exprs := []string{"t.number"}
+	for _, k := range columns {
+		exprs = append(exprs, orders[k].value())
 	}
-	query := "SELECT t.number, " + strings.Join(exprs, ", ") + " FROM tracked_runs t WHERE t.number IN (%s)"
+	query := "SELECT " + strings.Join(exprs, ", ") + " FROM tracked_runs t WHERE t.number IN (%s)"
 	there := make([]bool, len(runs))
 	err := f.track.lookUp(ctx, query, runs, nil, len(columns)+1, func(v []any) error {
 		row := at[v[0].(int64)]

@@ -29,9 +29,6 @@ type condition struct {
 	lookedUp int     // how many runs were looked up one by one
 }
 
-// impossible holds for no run.
-func impossible() *condition { return &condition{set: newRunSet()} }
-
 // runColumn is the column of a table that holds the run's number.
 func runColumn(table string) string {
 	if table == "tracked_runs" {
@@ -41,12 +38,36 @@ func runColumn(table string) string {
 }
 
 // fromExperiments returns the tables that lead from experiments (%s) to rows of
-// a table. The tags have no index for it: they are read along with the runs.
-func fromExperiments(table string) string {
-	if table == "tracked_tags" {
-		return `tracked_runs r JOIN tracked_tags t ON t.run = r.number WHERE r.experiment IN (%s) AND `
+// a table, and conditions. The tags have no index for it: they are read one
+// after the other where the experiments have most of the runs in their range of
+// numbers, and else along with the runs.
+func (f *finder) fromExperiments(ctx context.Context, table string) (from string, args []any, err error) {
+	if table != "tracked_tags" {
+		return table + ` t WHERE t.experiment IN (%s) AND `, nil, nil
 	}
-	return table + ` t WHERE t.experiment IN (%s) AND `
+	if err := f.spread(ctx); err != nil {
+		return "", nil, err
+	}
+	if f.high-f.low < int64(f.tagsRead)*f.count {
+		return `tracked_tags t WHERE t.experiment IN (%s) AND t.run >= ? AND t.run <= ? AND `, []any{f.low, f.high}, nil
+	}
+	return `tracked_runs r JOIN tracked_tags t ON t.run = r.number WHERE r.experiment IN (%s) AND `, nil, nil
+}
+
+// spread finds out how many runs the experiments have, among which numbers.
+func (f *finder) spread(ctx context.Context) error {
+	if f.count > 0 {
+		return nil
+	}
+	query := `SELECT COUNT(*), COALESCE(MIN(t.number), 0), COALESCE(MAX(t.number), 0) FROM tracked_runs t WHERE t.experiment IN (%s)`
+	return f.perExperiments(ctx, query, nil, 3, func(v []any) error {
+		n, low, high := v[0].(int64), v[1].(int64), v[2].(int64)
+		if n > 0 && (f.count == 0 || low < f.low) {
+			f.low = low
+		}
+		f.count, f.high = f.count+n, max(f.high, high)
+		return nil
+	})
 }
 
 // sizeUp reads the set of a condition if that can be done and is small.
@@ -64,8 +85,12 @@ func (f *finder) sizeUp(ctx context.Context, c *condition) error {
 // readSet reads the runs of a condition's rows, most and one more at the most.
 func (f *finder) readSet(ctx context.Context, c *condition, most int) (*runSet, error) {
 	set := newRunSet()
-	query := "SELECT " + runColumn(c.table) + " FROM " + fromExperiments(c.table) + c.where + " LIMIT ?"
-	err := f.perExperiments(ctx, query, append(append([]any(nil), c.args...), most+1), 1, func(v []any) error {
+	from, args, err := f.fromExperiments(ctx, c.table)
+	if err != nil {
+		return set, err
+	}
+	query := "SELECT " + runColumn(c.table) + " FROM " + from + c.where + " LIMIT ?"
+	err = f.perExperiments(ctx, query, append(append(args, c.args...), most+1), 1, func(v []any) error {
 		set.add(v[0].(int64))
 		return nil
 	})

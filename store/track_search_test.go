@@ -33,7 +33,7 @@ func TestSearchRunsIsPlainEvaluation(t *testing.T) {
 		for i := range 300 {
 			// Small limits take a search of few runs on all ways that one of many has.
 			any := func() int { return 1 + random.IntN(1+random.IntN(200)) }
-			restore := store.SetFindLimits(any(), any(), any(), any(), any())
+			restore := store.SetFindLimits(any(), any(), any(), any(), random.IntN(4), any())
 			t.Cleanup(restore)
 			q := randomQuery(random, experiments, runs)
 			want := evaluate(q, runs)

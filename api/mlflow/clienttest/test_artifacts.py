@@ -34,7 +34,7 @@ def test_files_and_folders(client, run, tmp_path):
         mlflow.artifacts.load_text(f"runs:/{run}/none.txt")
 
 
-@pytest.mark.parametrize("filename", ["ação.txt", "数据.txt", "a+b=c.txt", "a(1).txt", "it's.txt", "100%.txt", "a,b;c.txt", "[x]{y}.txt", "a@b.txt", "x:y.txt", "#1.txt", "&.txt", "~a.txt", "a'b.txt"])
+@pytest.mark.parametrize("filename", ["ação.txt", "数据.txt", "a+b=c.txt", "a(1).txt", "it's.txt", "100%.txt", "a,b;c.txt", "[x]{y}.txt", "a@b.txt", "x:y.txt", "&.txt", "~a.txt", "a'b.txt"])
 def test_odd_names(client, run, tmp_path, filename):
     (tmp_path / filename).write_text(filename)
     client.log_artifact(run, tmp_path / filename, "odd")

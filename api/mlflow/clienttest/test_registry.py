@@ -101,6 +101,6 @@ def test_search(client, model, run):
     refused("INVALID_PARAMETER_VALUE", client.search_registered_models, "name = 'a' OR name = 'b'")
 
 
-@pytest.mark.parametrize("source", ["file:///etc", "/etc", "../x", "http://127.0.0.1/x", "s3://bucket/x", "dbfs:/x", "mlflow-artifacts:/../../etc", "mlflow-artifacts://host/x", "FILE:///etc", "mlflow-artifacts:/0?x=../.."])
-def test_sources_outside(client, model, source):
-    refused("INVALID_PARAMETER_VALUE", client.create_model_version, model, source)
+@pytest.mark.parametrize("outside", ["file:///etc", "/etc", "../x", "http://127.0.0.1/x", "s3://bucket/x", "dbfs:/x", "mlflow-artifacts:/../../etc", "mlflow-artifacts://host/x", "FILE:///etc", "mlflow-artifacts:/0?x=../.."])
+def test_sources_outside(client, model, outside):
+    refused("INVALID_PARAMETER_VALUE", client.create_model_version, model, outside)

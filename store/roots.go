@@ -64,6 +64,7 @@ var rootless = []string{
 	"dataset_reports", // numbers about a version
 	"experiments", "experiment_tags", "tracked_runs", "tracked_params", "tracked_tags", "tracked_keys", "metric_tail", "metric_chunks", "latest_metrics",
 	"tracked_inputs", // digests of the client's own
+	"moved",          // ids of what was brought from elsewhere
 	"tracked_models", "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
 	"models", "model_tags", "model_numbers", "version_tags", "model_aliases", "alias_moves",
 	"waivers",                                 // bound to a decision by its digest

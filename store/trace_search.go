@@ -222,7 +222,7 @@ func (s *traceSearch) drive(ctx context.Context, clauses []trace.Clause) error {
 		s.w.add("1 = 0")
 	default:
 		s.w.add("t.number IN ("+marks(len(best))+")", best...)
-		if s.experiments != nil && len(s.experiments) > 0 {
+		if len(s.experiments) > 0 {
 			// The plus keeps the database from walking all traces in the order of their time.
 			s.w.conditions[0] = "+" + strings.TrimPrefix(s.w.conditions[0], "+")
 		}

@@ -109,7 +109,7 @@ def test_evaluate(client, experiment):
     evaluate = mlflow.models.evaluate if hasattr(mlflow.models, "evaluate") else mlflow.evaluate
     with mlflow.start_run() as run:
         info = mlflow.sklearn.log_model(model, **named, input_example=X.head(1))
-        result = evaluate(info.model_uri, X.assign(target=y), targets="target", model_type="classifier", evaluators=["default"], evaluator_config={"log_explainer": False})
+        result = evaluate(info.model_uri, X.assign(target=y), targets="target", model_type="classifier", evaluators=["default"], evaluator_config={"default": {"log_explainer": False}})
     assert result.metrics["accuracy_score"] > 0.9
     got = client.get_run(run.info.run_id)
     assert got.data.metrics["accuracy_score"] == result.metrics["accuracy_score"] and files(client, run.info.run_id)

@@ -36,7 +36,7 @@ func onnxLibrary(ctx context.Context) (string, error) {
 	}
 	found, err := filepath.Glob(filepath.Join(env.Dir, "lib", "python*", "site-packages", "onnxruntime", "capi", "libonnxruntime.so*"))
 	if err != nil || len(found) == 0 {
-		return "", &lastro.Error{Code: lastro.EErrored, ID: "L0702", Msg: "ONNX Runtime's library is not where its package should have put it: " + env.Dir,
+		return "", &lastro.Error{Code: lastro.EErrored, ID: "L0822", Msg: "ONNX Runtime's library is not where its package should have put it: " + env.Dir,
 			Hint: "name the library yourself: LASTRO_ONNXRUNTIME=/path/to/libonnxruntime.so", Err: err}
 	}
 	return found[0], nil

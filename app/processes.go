@@ -36,10 +36,10 @@ func Serve(ctx context.Context, p Paths, listen string, log *slog.Logger) error 
 // way are answered. A living server would start it again: it has to go first.
 func StopServing(ctx context.Context, p Paths) error {
 	if a, ok := Living(p); ok {
-		return &lastro.Error{Code: lastro.EConflict, ID: "L0703", Msg: "the server at " + a.URL + " keeps its endpoints answering", Hint: "stop it first: ctrl-C where it runs"}
+		return &lastro.Error{Code: lastro.EConflict, ID: "L0823", Msg: "the server at " + a.URL + " keeps its endpoints answering", Hint: "stop it first: ctrl-C where it runs"}
 	}
 	if !serve.Alive(p.Serve()) {
-		return &lastro.Error{Code: lastro.ENotFound, ID: "L0704", Msg: "no endpoint of this project answers now"}
+		return &lastro.Error{Code: lastro.ENotFound, ID: "L0824", Msg: "no endpoint of this project answers now"}
 	}
 	return serve.Admin{Socket: p.serveSocket()}.Drain(ctx)
 }

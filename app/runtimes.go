@@ -68,7 +68,7 @@ func (h *House) interpreter(ctx context.Context, lock lastro.Digest) (string, er
 		return dir.Python, nil
 	}
 	if h.Project() == nil {
-		return "", &lastro.Error{Code: lastro.EErrored, ID: "L0701", Msg: "the Python environment of this version is not on this machine", Hint: "lastro run builds it"}
+		return "", &lastro.Error{Code: lastro.EErrored, ID: "L0821", Msg: "the Python environment of this version is not on this machine", Hint: "lastro run builds it"}
 	}
 	env, err := r.resolver.Ensure(ctx, r.wanted(h.Project().Pipeline.Python))
 	if err != nil {

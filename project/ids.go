@@ -11,7 +11,7 @@ import (
 // IDs are the problems that people meet, with what each means
 // and how it is mended: the long text behind `error[L0104]`. docs/reference/errors.md
 // is written from it.
-var IDs = together(fileIDs, runIDs, moreIDs)
+var IDs = together(fileIDs, runIDs, moreIDs, trackingIDs)
 
 func together(tables ...map[string]string) map[string]string {
 	out := map[string]string{}

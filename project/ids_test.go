@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	idInCode = regexp.MustCompile(`"(L0(?:[01234569]\d|8\d|78)\d)"`)
+	idInCode = regexp.MustCompile(`"(L0[0-9]\d{2})"`)
 	idEntry  = regexp.MustCompile(`(?m)^\t"(L0\d{3})":`)
 )
 

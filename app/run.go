@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"lastro"
 	"lastro/gate"
@@ -115,6 +116,8 @@ func (h *House) plan(ctx context.Context, w *workshop, req RunRequest) (*pipelin
 func (h *House) Run(ctx context.Context, req RunRequest) (RunResult, error) {
 	h.running.Lock()
 	defer h.running.Unlock()
+	// A command lives for one run: memory that is looked through less often costs it less than time.
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	w, err := h.workshop(ctx, req)
 	if err != nil {
 		return RunResult{}, err

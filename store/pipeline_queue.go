@@ -66,19 +66,44 @@ func (t pipelineTx) CreateRun(ctx context.Context, r pipeline.Run, steps []pipel
 	if err := startCause(ctx, t.tx, r); err != nil {
 		return 0, err
 	}
+	rows := make([][]any, len(steps))
 	for i, s := range steps {
-		if _, err := t.tx.Exec(ctx, `INSERT INTO run_steps (run, step, position, state, reason, cells, waits) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			r.Number, s.Step, i, string(s.State), s.Reason, s.Open, s.Waits); err != nil {
-			return 0, err
-		}
+		rows[i] = []any{r.Number, s.Step, i, string(s.State), s.Reason, s.Open, s.Waits}
 	}
+	if err := t.insertAll(ctx, `INSERT INTO run_steps (run, step, position, state, reason, cells, waits) VALUES `, rows); err != nil {
+		return 0, err
+	}
+	rows = make([][]any, len(cells))
 	for i, s := range cells {
 		s.Run = r.Number
-		if err := t.insert(ctx, s, r.Project, r.Options.Scope, i+1, readyAt(s, time.Time{})); err != nil {
+		if rows[i], err = stepRow(s, r.Project, r.Options.Scope, i+1, readyAt(s, time.Time{})); err != nil {
 			return 0, err
 		}
 	}
-	return r.Number, nil
+	return r.Number, t.insertAll(ctx, insertStepRun, rows)
+}
+
+// insertedAtOnce is how many rows one statement stores: each statement costs as
+// much as several rows.
+const insertedAtOnce = 40
+
+// insertAll stores rows; into ends with VALUES.
+func (t pipelineTx) insertAll(ctx context.Context, into string, rows [][]any) error {
+	for chunk := range slices.Chunk(rows, insertedAtOnce) {
+		one := "(" + holes(len(chunk[0])) + ")"
+		if len(chunk) < insertedAtOnce { // few texts are kept prepared: one for all full chunks, one for single rows
+			for _, row := range chunk {
+				if _, err := t.tx.Exec(ctx, into+one, row...); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if _, err := t.tx.Exec(ctx, into+strings.TrimSuffix(strings.Repeat(one+", ", len(chunk)), ", "), slices.Concat(chunk...)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PutProgress replaces how a run stands.
@@ -197,19 +222,25 @@ func (t pipelineTx) Put(ctx context.Context, s pipeline.StepRun, from time.Time)
 }
 
 func (t pipelineTx) insert(ctx context.Context, s pipeline.StepRun, project string, scope pipeline.Scope, position int, from int64) error {
+	row, err := stepRow(s, project, scope, position, from)
+	if err != nil {
+		return err
+	}
+	return t.insertAll(ctx, insertStepRun, [][]any{row})
+}
+
+const insertStepRun = `INSERT INTO step_runs (run, step, cell, attempt, weight, position, project, scope, kind, cell_values, state, reason, cache_key,
+	cached_from, selected, started_at, ended_at, ready_at, body) VALUES `
+
+// stepRow are the values of insertStepRun.
+func stepRow(s pipeline.StepRun, project string, scope pipeline.Scope, position int, from int64) ([]any, error) {
 	body, err := bodyOf(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	values, err := encodeValues(s.Values)
-	if err != nil {
-		return err
-	}
-	_, err = t.tx.Exec(ctx, `INSERT INTO step_runs (run, step, cell, attempt, weight, position, project, scope, kind, cell_values, state, reason, cache_key, cached_from, selected, started_at, ended_at, ready_at, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.Run, s.Step, s.Cell, s.Attempt, max(1, s.Weight), position, project, string(scope), s.Kind, values, string(s.State), s.Reason, string(s.Key), s.CachedFrom, number(s.Selected),
-		lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), from, body)
-	return err
+	return []any{s.Run, s.Step, s.Cell, s.Attempt, max(1, s.Weight), position, project, string(scope), s.Kind, values, string(s.State), s.Reason, string(s.Key),
+		s.CachedFrom, number(s.Selected), lastro.Micros(s.StartedAt), lastro.Micros(s.EndedAt), from, body}, err
 }
 
 // readyAt is from when a row may begin: 0 = when its step does, -1 = when it is

@@ -107,6 +107,8 @@ def writes(server, slow=False):
     """Microseconds a request, of each work."""
     out = {}
     for what, label, clients, n in WORKS:
+        if slow and clients > 16:  # MLflow's server runs out of connections to its own database
+            continue
         got = server.load(what, count(n, slow), clients, warm=5)
         out[f"{label}, {clients} client" + ("s" if clients > 1 else "")] = 1e6 * got["seconds"] / got["requests"]
     return out

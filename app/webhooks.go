@@ -39,14 +39,17 @@ func (h *House) cardOf(ctx context.Context, model string, number int) (card webh
 	return card, err
 }
 
-// webhookLoop sends messages: at once after an event of this process, and soon
-// after one of another.
+// webhookLoop sends messages: at once after an event of this process that
+// somebody may hear of, and soon after one of another.
 func (s *server) webhookLoop(ctx context.Context) error {
 	events, end := s.house.DB.Subscribe(1)
 	defer end()
 	woken := make(chan struct{}, 1)
 	go func() { // ends with the subscription
-		for range events {
+		for ev := range events {
+			if !webhook.Concerns(ev) {
+				continue
+			}
 			select {
 			case woken <- struct{}{}:
 			default:

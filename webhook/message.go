@@ -176,3 +176,10 @@ func example(e Event) map[string]any {
 	}
 	return data
 }
+
+// Concerns reports whether an event may become a message, so that a server does
+// not look for messages after each of the many others.
+func Concerns(ev lastro.Event) bool {
+	about, _, _ := strings.Cut(ev.Verb, ".")
+	return about == "alias" || about == "version" || about == "model"
+}

@@ -19,7 +19,7 @@ func (s *Service) ImportModel(ctx context.Context, by lastro.Actor, m Model) (cr
 	if err := checkTags(m.Tags); err != nil {
 		return false, err
 	}
-	m.By, m.Declared, m.Protect, m.Tags = by, false, nil, own(m.Tags)
+	m.By, m.Declared, m.Protect, m.Tags = by, false, nil, ClientTags(m.Tags)
 	now := s.clock.Now()
 	if m.CreatedAt.IsZero() {
 		m.CreatedAt = now

@@ -131,7 +131,7 @@ func (s *Service) CreateModel(ctx context.Context, by lastro.Actor, m Model) (Mo
 	if err := checkTags(m.Tags); err != nil {
 		return m, err
 	}
-	m.By, m.Declared, m.Protect, m.Tags = by, false, nil, own(m.Tags)
+	m.By, m.Declared, m.Protect, m.Tags = by, false, nil, ClientTags(m.Tags)
 	return s.create(ctx, m)
 }
 

@@ -66,9 +66,9 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// own drops the tags that only lastro writes: a client that copies a version
-// sends those of the original.
-func own(tags map[string]string) map[string]string {
+// ClientTags leaves out the tags that only lastro writes: a client that copies a
+// version sends those of the original.
+func ClientTags(tags map[string]string) map[string]string {
 	out := make(map[string]string, len(tags))
 	for k, v := range tags {
 		if !strings.HasPrefix(k, reserved) {
@@ -81,7 +81,7 @@ func own(tags map[string]string) map[string]string {
 // tagged returns the version's tags with those that say where it comes from. A
 // prompt is its own text and has none.
 func (v Version) tagged() map[string]string {
-	tags := own(v.Tags)
+	tags := ClientTags(v.Tags)
 	if v.IsPrompt() {
 		return tags
 	}

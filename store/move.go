@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -176,16 +175,8 @@ func (s Move) putHead(ctx context.Context, tx *Tx, r track.Run, keys map[string]
 			return err
 		}
 	}
-	for _, i := range r.Inputs {
-		tags, err := json.Marshal(i.Tags)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO tracked_inputs (run, name, digest, experiment, source_type, source, schema_json, profile, context, tags)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, digest) DO UPDATE SET context = excluded.context, tags = excluded.tags`,
-			run.number, i.Name, i.Digest, run.experiment, i.SourceType, i.Source, i.Schema, i.Profile, i.Tags[track.TagContext], string(tags)); err != nil {
-			return err
-		}
+	if err := putInputs(ctx, tx, run, r.Inputs); err != nil {
+		return err
 	}
 	for _, m := range r.ModelInputs {
 		if err := putRunModel(ctx, tx, run, "in", track.ModelOutput{ModelID: m}); err != nil {

@@ -35,19 +35,28 @@ func (s Track) DeleteRunTag(ctx context.Context, id, key string) error {
 	})
 }
 
+// putInputs writes what a run read; of a dataset that it has already, the context
+// and the tags.
+func putInputs(ctx context.Context, tx *Tx, run heldRun, in []track.Input) error {
+	for _, i := range in {
+		tags, err := json.Marshal(i.Tags)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO tracked_inputs (run, name, digest, experiment, source_type, source, schema_json, profile, context, tags)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, digest) DO UPDATE SET context = excluded.context, tags = excluded.tags`,
+			run.number, i.Name, i.Digest, run.experiment, i.SourceType, i.Source, i.Schema, i.Profile, i.Tags[track.TagContext], string(tags)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LogInputs implements track.Store.
 func (s Track) LogInputs(ctx context.Context, id string, in []track.Input, models []string) error {
 	return s.changeRun(ctx, id, func(tx *Tx, run heldRun) error {
-		for _, i := range in {
-			tags, err := json.Marshal(i.Tags)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `INSERT INTO tracked_inputs (run, name, digest, experiment, source_type, source, schema_json, profile, context, tags)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, name, digest) DO UPDATE SET context = excluded.context, tags = excluded.tags`,
-				run.number, i.Name, i.Digest, run.experiment, i.SourceType, i.Source, i.Schema, i.Profile, i.Tags[track.TagContext], string(tags)); err != nil {
-				return err
-			}
+		if err := putInputs(ctx, tx, run, in); err != nil {
+			return err
 		}
 		for _, m := range models {
 			if err := putRunModel(ctx, tx, run, "in", track.ModelOutput{ModelID: m}); err != nil {

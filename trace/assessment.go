@@ -82,7 +82,7 @@ func (a Assessment) check() error {
 		return lastro.Errorf(lastro.EInvalid, "the value of assessment %q has %d bytes; %d is the most", a.Name, len(a.Value)+len(a.Error), MaxAssessment)
 	}
 	if a.Rationale != nil {
-		if err := checkText("the rationale of assessment "+a.Name, *a.Rationale, 0, MaxAssessment); err != nil {
+		if err := lastro.CheckText("the rationale of assessment "+a.Name, *a.Rationale, 0, MaxAssessment); err != nil {
 			return err
 		}
 	}

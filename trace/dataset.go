@@ -104,7 +104,7 @@ func (s *Service) now() time.Time { return s.clock.Now().Truncate(time.Milliseco
 
 // CreateDataset makes an empty dataset.
 func (s *Service) CreateDataset(ctx context.Context, c Caller, name string, experiments []string, tags map[string]string) (EvaluationDataset, error) {
-	if err := checkText("the name of a dataset", name, 1, MaxDatasetName); err != nil {
+	if err := lastro.CheckText("the name of a dataset", name, 1, MaxDatasetName); err != nil {
 		return EvaluationDataset{}, err
 	}
 	if err := checkDatasetTags(tags); err != nil {
@@ -118,10 +118,10 @@ func (s *Service) CreateDataset(ctx context.Context, c Caller, name string, expe
 
 func checkDatasetTags(tags map[string]string) error {
 	for k, v := range tags {
-		if err := checkText(fmt.Sprintf("tag %.40q", k), k, 1, MaxDatasetName); err != nil {
+		if err := lastro.CheckText(fmt.Sprintf("tag %.40q", k), k, 1, MaxDatasetName); err != nil {
 			return err
 		}
-		if err := checkText("the value of tag "+k, v, 0, MaxDatasetTag); err != nil {
+		if err := lastro.CheckText("the value of tag "+k, v, 0, MaxDatasetTag); err != nil {
 			return err
 		}
 	}

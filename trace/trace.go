@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"lastro"
 )
@@ -191,26 +190,13 @@ func checkID(id string) error {
 	return nil
 }
 
-func checkText(what, text string, least, most int) error {
-	n := utf8.RuneCountInString(text)
-	switch {
-	case !utf8.ValidString(text):
-		return lastro.Errorf(lastro.EInvalid, "%s is not valid UTF-8", what)
-	case n < least:
-		return lastro.Errorf(lastro.EInvalid, "%s is empty", what)
-	case n > most:
-		return lastro.Errorf(lastro.EInvalid, "%s has %d characters; %d is the most", what, n, most)
-	}
-	return nil
-}
-
 func checkKey(what, key string) error {
 	for _, r := range key {
 		if unicode.IsControl(r) {
 			return lastro.Errorf(lastro.EInvalid, "%s %.40q has a control character", what, key)
 		}
 	}
-	return checkText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
+	return lastro.CheckText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
 }
 
 // cut shortens text to most characters and makes it valid UTF-8 without NUL,

@@ -26,24 +26,11 @@ const (
 	MaxPath       = 1024 // of an artifact
 )
 
-func checkText(what, text string, least, most int) error {
-	n := utf8.RuneCountInString(text)
-	switch {
-	case !utf8.ValidString(text):
-		return lastro.Errorf(lastro.EInvalid, "%s is not valid UTF-8", what)
-	case n < least:
-		return lastro.Errorf(lastro.EInvalid, "%s is empty", what)
-	case n > most:
-		return lastro.Errorf(lastro.EInvalid, "%s has %d characters; %d is the most", what, n, most)
-	}
-	return nil
-}
-
 func checkKey(what, key string) error {
 	if strings.ContainsFunc(key, unicode.IsControl) {
 		return lastro.Errorf(lastro.EInvalid, "%s %q has a control character", what, key)
 	}
-	return checkText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
+	return lastro.CheckText(what+fmt.Sprintf(" %.40q", key), key, 1, MaxKey)
 }
 
 func checkTag(t Tag) error { return checkTagTo(t, MaxTag) }
@@ -56,14 +43,14 @@ func checkTagTo(t Tag, most int) error {
 	if err := checkKey("tag", t.Key); err != nil {
 		return err
 	}
-	return checkText("the value of tag "+t.Key, t.Value, 0, most)
+	return lastro.CheckText("the value of tag "+t.Key, t.Value, 0, most)
 }
 
 func checkParam(p Param) error {
 	if err := checkKey("param", p.Key); err != nil {
 		return err
 	}
-	return checkText("the value of param "+p.Key, p.Value, 0, MaxParam)
+	return lastro.CheckText("the value of param "+p.Key, p.Value, 0, MaxParam)
 }
 
 // check refuses a batch that is too large or holds what cannot be kept.

@@ -33,7 +33,7 @@ func (s *Service) CreateLoggedModel(ctx context.Context, c Caller, m LoggedModel
 	if m.Name == "" {
 		m.Name = "model-" + m.ID[2:9]
 	}
-	if err := checkText("the name of a logged model", m.Name, 1, MaxKey); err != nil {
+	if err := lastro.CheckText("the name of a logged model", m.Name, 1, MaxKey); err != nil {
 		return m, err
 	}
 	m.Status, m.By, m.Origin = ModelPending, c.By, c.Origin

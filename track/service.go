@@ -55,7 +55,7 @@ func (c Caller) mayManage(what string) error {
 
 // CreateExperiment makes an experiment with a name that no other has.
 func (s *Service) CreateExperiment(ctx context.Context, c Caller, name string, tags map[string]string) (Experiment, error) {
-	if err := checkText("the name of an experiment", name, 1, MaxName); err != nil {
+	if err := lastro.CheckText("the name of an experiment", name, 1, MaxName); err != nil {
 		return Experiment{}, err
 	}
 	for k, v := range tags {
@@ -106,7 +106,7 @@ func (s *Service) RenameExperiment(ctx context.Context, c Caller, id, name strin
 	if err := c.mayManage("rename an experiment"); err != nil {
 		return err
 	}
-	if err := checkText("the name of an experiment", name, 1, MaxName); err != nil {
+	if err := lastro.CheckText("the name of an experiment", name, 1, MaxName); err != nil {
 		return err
 	}
 	e, err := s.activeExperiment(ctx, id)
@@ -201,7 +201,7 @@ func (s *Service) CreateRun(ctx context.Context, c Caller, r Run) (Run, error) {
 	if r.Name == "" {
 		r.Name = r.defaultName()
 	}
-	if err := checkText("the name of a tracked run", r.Name, 1, MaxKey); err != nil {
+	if err := lastro.CheckText("the name of a tracked run", r.Name, 1, MaxKey); err != nil {
 		return r, err
 	}
 	tags := c.Origin.tags()
@@ -263,7 +263,7 @@ func (s *Service) UpdateRun(ctx context.Context, c Caller, id string, change Run
 		return Run{}, lastro.Errorf(lastro.EInvalid, "%q is not a status of a tracked run", change.Status)
 	}
 	if change.Name != "" {
-		if err := checkText("the name of a tracked run", change.Name, 1, MaxKey); err != nil {
+		if err := lastro.CheckText("the name of a tracked run", change.Name, 1, MaxKey); err != nil {
 			return Run{}, err
 		}
 	}

@@ -232,7 +232,7 @@ func (c comparison) registry(ctx context.Context, n map[string]int) error {
 		if have.Description != m.Description {
 			c.t.differ(ref, "description")
 		}
-		if !contains(own(have.Tags), own(m.Tags)) {
+		if !contains(registry.ClientTags(have.Tags), registry.ClientTags(m.Tags)) {
 			c.t.differ(ref, "tags")
 		}
 		points := map[string]int{}
@@ -276,7 +276,7 @@ func (c comparison) versions(ctx context.Context, model string, n map[string]int
 		if have.Stage != v.Stage {
 			c.t.differ(ref, "stage")
 		}
-		if !contains(own(have.Tags), own(v.Tags)) {
+		if !contains(registry.ClientTags(have.Tags), registry.ClientTags(v.Tags)) {
 			c.t.differ(ref, "tags")
 		}
 		if have.TrackedRun != v.TrackedRun {

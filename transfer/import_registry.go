@@ -87,7 +87,7 @@ func (i *Importer) model(ctx context.Context, m registry.Model) error {
 		i.t.add(Registered, Count{Moved: 1})
 	} else {
 		i.t.add(Registered, Count{There: 1})
-		if here.Description != m.Description || !contains(own(here.Tags), own(m.Tags)) {
+		if here.Description != m.Description || !contains(registry.ClientTags(here.Tags), registry.ClientTags(m.Tags)) {
 			i.t.note(string(m.Ref()), "it is here; its description and tags stay as they are here", "description", "tags")
 		}
 	}
@@ -109,7 +109,7 @@ func (i *Importer) version(ctx context.Context, model registry.Model, v Version)
 	if have, ok, err := i.have(ctx, v); err != nil || ok {
 		if err == nil {
 			i.t.add(Versions, Count{There: 1})
-			if have.Description != v.Description || have.Stage != v.Stage || !contains(own(have.Tags), own(v.Tags)) {
+			if have.Description != v.Description || have.Stage != v.Stage || !contains(registry.ClientTags(have.Tags), registry.ClientTags(v.Tags)) {
 				i.t.note(ref, "it is here; its description, stage and tags stay as they are here", "description", "stage", "tags")
 			}
 		}

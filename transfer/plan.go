@@ -97,7 +97,7 @@ func (s planned) Models(ctx context.Context, fn func(registry.Model) error) erro
 		return nil
 	}
 	return s.Source.Models(ctx, func(m registry.Model) error {
-		m.Name, m.Tags = s.model(m.Name), own(m.Tags)
+		m.Name, m.Tags = s.model(m.Name), registry.ClientTags(m.Tags)
 		return fn(m)
 	})
 }
@@ -118,7 +118,7 @@ func (s planned) Versions(ctx context.Context, model string, fn func(Version) er
 		}
 	}
 	return s.Source.Versions(ctx, there, func(v Version) error {
-		v.Model, v.Tags = model, own(v.Tags)
+		v.Model, v.Tags = model, registry.ClientTags(v.Tags)
 		return fn(v)
 	})
 }
@@ -142,17 +142,6 @@ func foreign(tags map[string]string) map[string]string {
 			k = "source." + k
 		}
 		out[k] = v
-	}
-	return out
-}
-
-// own leaves out what only lastro writes, of a model or version.
-func own(tags map[string]string) map[string]string {
-	out := make(map[string]string, len(tags))
-	for k, v := range tags {
-		if !strings.HasPrefix(k, reserved) {
-			out[k] = v
-		}
 	}
 	return out
 }

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/csv"
 	"html/template"
 	"math"
@@ -212,22 +213,9 @@ func curveNames(runs []track.Run) []string {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		if counts[a] != counts[b] {
-			return counts[b] - counts[a]
-		}
-		return compareText(a, b)
+		return cmp.Or(counts[b]-counts[a], cmp.Compare(a, b))
 	})
 	return names
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // compareCSV answers with the whole comparison as a table.

@@ -153,7 +153,7 @@ func (b *trackedPage) describe(l Lang) {
 		}
 	}
 	for _, list := range [][]track.Tag{b.Tags, b.Said} {
-		slices.SortFunc(list, func(a, b track.Tag) int { return compareText(a.Key, b.Key) })
+		slices.SortFunc(list, func(a, b track.Tag) int { return strings.Compare(a.Key, b.Key) })
 	}
 }
 
